@@ -1,0 +1,3 @@
+//! `piniond`: the staged rollout controller for dependencies.
+
+pub mod store;

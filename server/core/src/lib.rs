@@ -1,1 +1,25 @@
-//! Placeholder.
+//! What Pinion decides, as pure functions of values: draws and cohorts, evidence and verdicts, decisions
+//! with their reasons, and the words in which they are told.
+//!
+//! Nothing here waits, asks what time it is, draws at random, logs, or reads a file.
+
+pub mod calendar;
+pub mod decide;
+pub mod draw;
+pub mod ecosystem;
+pub mod evidence;
+pub mod filing;
+pub mod log;
+pub mod name;
+pub mod outcome;
+pub mod path;
+pub mod pin;
+pub mod policy;
+pub mod prediction;
+pub mod reason;
+pub mod resolve;
+pub mod rollout;
+pub mod state;
+pub mod time;
+pub mod version;
+pub mod window_bet;

@@ -1,0 +1,3 @@
+//! Filed changes: their identity.
+mod key;
+pub use key::{FilingKey, Kind, PackageChange, ParseFilingKeyError, branch_name};

@@ -1,0 +1,184 @@
+//! How rollouts of a pin set proceed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Calendar, InvalidCalendar};
+use crate::draw::Share;
+
+/// Planned shares, at most.
+pub const STAGES_MAX: usize = 32;
+/// The most rollouts of one pin set that may be open at a time: one and its 32 partner slots.
+pub const OPEN_ROLLOUTS_MAX: u32 = 33;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The rules of a pin set's rollouts. Working time is time in which the calendar is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Planned shares after the pilot, strictly rising, in (0, 1); 1 follows by itself.
+    pub stages: Vec<Share>,
+    /// Whether 2, 6, 14, 30 ... environments go before the first stage.
+    pub pilot: bool,
+    /// The least working time a pilot epoch lasts: 1 min to 30 d.
+    pub pilot_bake: Duration,
+    /// The least working time any later epoch lasts: 1 min to 30 d.
+    pub bake: Duration,
+    /// The chance that a harmless rollout is ever rolled back, in (0, 0.2].
+    pub alpha: f64,
+    /// Environments that must have reported in an epoch before the share is raised.
+    pub minimum_environments: u32,
+    /// The least age of a version before the first environment gets it, in calendar time: 0 to 365 d.
+    pub minimum_age: Duration,
+    /// What is done when the evidence says harmful.
+    pub on_harm: OnHarm,
+    /// What a new rollout does to an open one that changes the same package.
+    pub overlap: Overlap,
+    /// Rollouts of the pin set open at a time: 1 to [`OPEN_ROLLOUTS_MAX`].
+    pub open_rollouts_max: u32,
+    /// When the share may be raised.
+    pub calendar: Calendar,
+}
+
+/// What is done when the evidence says harmful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnHarm {
+    /// Serve the baseline at once, block the versions and file the rollback.
+    RollBack,
+    /// Keep the share and wait for a person.
+    Pause,
+}
+
+/// What a new rollout does to an open one that changes the same package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    /// The new one is refused.
+    Refuse,
+    /// The open one ends as superseded.
+    Supersede,
+}
+
+/// Why a policy is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InvalidPolicy {
+    /// The stages are not shares strictly between 0 and 1, strictly rising, at most [`STAGES_MAX`].
+    #[error("stages {0:?} are not strictly rising shares between 0 and 1, at most {STAGES_MAX}; 1 follows by itself")]
+    Stages(Vec<f64>),
+    /// A bake time lies outside 1 min to 30 d.
+    #[error("`{field}` of {seconds} s lies outside 60 s to 2592000 s (30 d)")]
+    Bake {
+        /// Which.
+        field: &'static str,
+        /// As given, in seconds.
+        seconds: u64,
+    },
+    /// `alpha` lies outside (0, 0.2].
+    #[error("`alpha` of {0} lies outside (0, 0.2]; it is the chance that a harmless rollout is rolled back")]
+    Alpha(f64),
+    /// More environments than a pin set can have.
+    #[error("`minimum_environments` of {0} is more than 1000000")]
+    MinimumEnvironments(u32),
+    /// The age lies above 365 d.
+    #[error("`minimum_age` of {0} s is more than 31536000 s (365 d)")]
+    MinimumAge(u64),
+    /// The limit lies outside its range.
+    #[error("`open_rollouts_max` of {0} lies outside 1 to {OPEN_ROLLOUTS_MAX}")]
+    OpenRollouts(u32),
+    /// The calendar is refused.
+    #[error(transparent)]
+    Calendar(#[from] InvalidCalendar),
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            stages: [0.01, 0.05, 0.10, 0.25, 0.50].map(Share::clamped).to_vec(),
+            pilot: true,
+            pilot_bake: Duration::from_secs(3600),
+            bake: Duration::from_secs(8 * 3600),
+            alpha: 0.005,
+            minimum_environments: 1,
+            minimum_age: Duration::ZERO,
+            on_harm: OnHarm::RollBack,
+            overlap: Overlap::Refuse,
+            open_rollouts_max: 20,
+            calendar: Calendar::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// Whether every field lies in its range.
+    ///
+    /// # Errors
+    /// The first field that does not.
+    pub fn validate(&self) -> Result<(), InvalidPolicy> {
+        let stages: Vec<f64> = self.stages.iter().map(|share| share.value()).collect();
+        let rising = stages.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = stages.iter().all(|share| *share > 0.0 && *share < 1.0);
+        if !rising || !inside || stages.len() > STAGES_MAX {
+            return Err(InvalidPolicy::Stages(stages));
+        }
+        for (field, bake) in [("pilot_bake", self.pilot_bake), ("bake", self.bake)] {
+            if !(MINUTE..=30 * DAY).contains(&bake) {
+                return Err(InvalidPolicy::Bake { field, seconds: bake.as_secs() });
+            }
+        }
+        if !(self.alpha > 0.0 && self.alpha <= 0.2) {
+            return Err(InvalidPolicy::Alpha(self.alpha));
+        }
+        if self.minimum_environments > 1_000_000 {
+            return Err(InvalidPolicy::MinimumEnvironments(self.minimum_environments));
+        }
+        if self.minimum_age > 365 * DAY {
+            return Err(InvalidPolicy::MinimumAge(self.minimum_age.as_secs()));
+        }
+        if !(1..=OPEN_ROLLOUTS_MAX).contains(&self.open_rollouts_max) {
+            return Err(InvalidPolicy::OpenRollouts(self.open_rollouts_max));
+        }
+        Ok(self.calendar.validate()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policy_is_valid_and_survives_json() {
+        let policy = Policy::default();
+        assert_eq!(policy.validate(), Ok(()));
+        let json = serde_json::to_string(&policy).expect("serialises");
+        assert_eq!(serde_json::from_str::<Policy>(&json).expect("deserialises"), policy);
+    }
+
+    #[test]
+    fn stages_must_rise_between_nobody_and_everybody() {
+        for stages in [vec![0.1, 0.1], vec![0.2, 0.1], vec![0.0, 0.1], vec![0.5, 1.0]] {
+            let policy = Policy { stages: stages.iter().copied().map(Share::clamped).collect(), ..Policy::default() };
+            assert_eq!(policy.validate(), Err(InvalidPolicy::Stages(stages)));
+        }
+    }
+
+    #[test]
+    fn every_field_has_a_range() {
+        let bad = [
+            Policy { bake: Duration::from_secs(59), ..Policy::default() },
+            Policy { pilot_bake: 31 * DAY, ..Policy::default() },
+            Policy { alpha: 0.0, ..Policy::default() },
+            Policy { alpha: f64::NAN, ..Policy::default() },
+            Policy { minimum_environments: 1_000_001, ..Policy::default() },
+            Policy { minimum_age: 366 * DAY, ..Policy::default() },
+            Policy { open_rollouts_max: 0, ..Policy::default() },
+            Policy { calendar: Calendar { days: [false; 7], ..Calendar::default() }, ..Policy::default() },
+        ];
+        for policy in bad {
+            assert!(policy.validate().is_err(), "{policy:?}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What an environment gets: the baseline, with the candidates whose cohort it is in, without its holds.
+
+use crate::draw::Draw;
+use crate::name::PackageName;
+use crate::pin::Pins;
+use crate::rollout::Rollout;
+use crate::version::Version;
+
+/// A standing refusal of an environment's owner.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Hold {
+    /// The package.
+    pub package: PackageName,
+    /// The version; none: every candidate of the package.
+    pub version: Option<Version>,
+}
+
+impl Hold {
+    /// Whether this refuses the candidate of `rollout`, all of it: what moves together stays together.
+    pub fn refuses(&self, rollout: &Rollout) -> bool {
+        rollout.changes.iter().any(|change| {
+            change.package == self.package && self.version.as_ref().is_none_or(|version| change.to.as_ref() == Some(version))
+        })
+    }
+}
+
+/// What decides which candidates an environment gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// By what it is drawn.
+    pub draw_key: &'a str,
+    /// Whether its owner agreed to reporting; without that it is in no cohort.
+    pub reporting: bool,
+    /// What its owner refuses.
+    pub holds: &'a [Hold],
+}
+
+impl Subject<'_> {
+    /// Whether the rollout can draw it at all.
+    pub fn is_eligible(&self, rollout: &Rollout) -> bool {
+        self.reporting && !self.holds.iter().any(|hold| hold.refuses(rollout))
+    }
+
+    /// Whether it has the candidate of `rollout` now.
+    pub fn is_exposed(&self, rollout: &Rollout) -> bool {
+        self.is_eligible(rollout) && rollout.exposes(self.draw(rollout))
+    }
+
+    /// Its position in `rollout`.
+    pub fn draw(&self, rollout: &Rollout) -> Draw {
+        rollout.seed.draw(self.draw_key)
+    }
+}
+
+/// The baseline with the candidates of `exposed` put in.
+pub fn resolve<'a>(baseline: &Pins, exposed: impl IntoIterator<Item = &'a Rollout>) -> Pins {
+    let mut pins = baseline.clone();
+    for rollout in exposed {
+        for change in &rollout.changes {
+            pins.apply(change);
+        }
+    }
+    pins
+}

@@ -1,0 +1,255 @@
+//! A rollout: the trial of one candidate against the baseline of one pin set.
+
+use serde::{Deserialize, Serialize};
+
+use crate::draw::{Draw, Seed, Share};
+use crate::name::{PackageName, PinSetName, Platform, RolloutId};
+use crate::path::{self, Step as PathStep};
+use crate::pin::PackageChange;
+use crate::policy::Policy;
+use crate::prediction::{Prediction, STRATA};
+use crate::state::{Actor, EpochIndex, State, StateKind, Step};
+use crate::time::Timestamp;
+use crate::window_bet::{EpochRates, WindowBet};
+
+/// Packages of one candidate, at most.
+pub const CANDIDATES_MAX: usize = 50;
+
+/// The trial of one candidate. Everything but the evidence of its epochs, which has its own cells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// The pin set.
+    pub pin_set: PinSetName,
+    /// What it tries: packages that move together, by one draw.
+    pub changes: Vec<PackageChange>,
+    /// The secret of its draws.
+    pub seed: Seed,
+    /// The rules it began with.
+    pub policy: Policy,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Who created it.
+    pub created_by: Actor,
+    /// When its youngest version is old enough, and which package that is.
+    pub not_before: Option<(Timestamp, String)>,
+    /// Where it stands.
+    pub state: State,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// The fleet as it was when the first epoch began.
+    pub fleet: Option<Fleet>,
+    /// The epoch that runs, or ran last.
+    pub epoch: Option<Epoch>,
+    /// The share of every epoch so far.
+    pub shares: Vec<Share>,
+    /// The rates that the next epoch's bets assume.
+    pub prediction: Option<Prediction>,
+    /// Detector W, without the reveals of the epoch that runs.
+    pub bet: WindowBet,
+    /// Decisions so far.
+    pub decisions: u64,
+    /// The hash of the last decision; empty before the first.
+    pub last_hash: String,
+}
+
+/// What is known of the environments when a rollout begins; frozen then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Draw keys that are active: consenting, and reported or enrolled in the last 7 days.
+    pub population: u32,
+    /// How often they fail by themselves.
+    pub prediction: Prediction,
+}
+
+/// One raise of the share, and the time until the next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Counted from 1.
+    pub index: EpochIndex,
+    /// Where on the path.
+    pub step: PathStep,
+    /// The share before.
+    pub before: Share,
+    /// The share now.
+    pub share: Share,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ends at the earliest.
+    pub ends: Timestamp,
+    /// A first call after this opens no window.
+    pub last_opening: Timestamp,
+    /// Reports up to this revision of the store belong to the epochs before.
+    pub folded: u64,
+    /// SHA-256 of its pool, hexadecimal.
+    pub pool: String,
+    /// When its windows ended, and what its control showed.
+    pub settled: Option<Settled>,
+    /// Platforms by slot, as in the pool.
+    pub platforms: Vec<Platform>,
+    /// Other open rollouts by slot, as in the pool.
+    pub partners: Vec<RolloutId>,
+}
+
+/// The end of an epoch's windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settled {
+    /// When.
+    pub at: Timestamp,
+    /// Failed of reporting among revealed control environments, by stratum.
+    pub control: [(u64, u64); STRATA],
+}
+
+/// What a new epoch needs to know beyond the rollout.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The fleet now; taken for the first epoch only.
+    pub fleet: Fleet,
+    /// Where on the path, and the share.
+    pub to: (PathStep, Share),
+    /// See [`Epoch::folded`].
+    pub folded: u64,
+    /// See [`Epoch::pool`].
+    pub pool: String,
+    /// See [`Epoch::platforms`].
+    pub platforms: Vec<Platform>,
+    /// See [`Epoch::partners`].
+    pub partners: Vec<RolloutId>,
+}
+
+/// A step that the state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("rollout `{id}` is {state}, which allows no `{step}`")]
+pub struct IllegalStep {
+    /// Which rollout.
+    pub id: RolloutId,
+    /// Where it stands.
+    pub state: StateKind,
+    /// What was asked.
+    pub step: Step,
+}
+
+impl Rollout {
+    /// The exposed share; nobody before the first epoch and after any end but completion.
+    pub fn share(&self) -> Share {
+        match (&self.state, &self.epoch) {
+            (State::Completed { .. }, _) => Share::ONE,
+            (State::RolledBack { .. } | State::Aborted { .. } | State::Superseded { .. }, _) | (_, None) => Share::ZERO,
+            (_, Some(epoch)) => epoch.share,
+        }
+    }
+
+    /// Whether the environment of this draw has the candidate now.
+    pub fn exposes(&self, draw: Draw) -> bool {
+        self.state.is_open() && self.share().exposes(draw)
+    }
+
+    /// Whether it changes any pin of `package`.
+    pub fn concerns(&self, package: &PackageName) -> bool {
+        self.changes.iter().any(|change| change.package == *package)
+    }
+
+    /// The epoch's number; 0 before the first.
+    pub fn epoch_index(&self) -> EpochIndex {
+        self.epoch.as_ref().map_or(0, |epoch| epoch.index)
+    }
+
+    /// The share at which an epoch was opened, whatever came of it.
+    pub fn last_share(&self) -> Share {
+        self.epoch.as_ref().map_or(Share::ZERO, |epoch| epoch.share)
+    }
+
+    /// The next planned point of the path; `None` after everybody and after the end.
+    pub fn next(&self, fleet: &Fleet) -> Option<(PathStep, Share)> {
+        self.ahead(fleet).into_iter().next()
+    }
+
+    /// The planned points of the path that lie ahead.
+    pub fn ahead(&self, fleet: &Fleet) -> Vec<(PathStep, Share)> {
+        if !self.state.is_open() {
+            return Vec::new();
+        }
+        let fleet = self.fleet.as_ref().unwrap_or(fleet);
+        let at = self.epoch.as_ref().map(|epoch| (epoch.step, epoch.share));
+        path::ahead(&self.policy, fleet.population, fleet.prediction.variance, at)
+    }
+
+    /// Fails unless the table has `step` from here.
+    ///
+    /// # Errors
+    /// Names the state and the step.
+    pub fn check(&self, step: Step) -> Result<(), IllegalStep> {
+        let state = self.state.kind();
+        if state.allows(step) { Ok(()) } else { Err(IllegalStep { id: self.id.clone(), state, step }) }
+    }
+
+    /// The rollout with a new epoch at a higher share.
+    ///
+    /// # Errors
+    /// If the state does not allow it.
+    pub fn raise(&self, opening: Opening, now: Timestamp) -> Result<Self, IllegalStep> {
+        self.check(Step::Raise)?;
+        let mut next = self.clone();
+        let fleet = next.fleet.get_or_insert(opening.fleet).clone();
+        let mut prediction = next.prediction.take().unwrap_or(fleet.prediction);
+        match &self.epoch {
+            Some(Epoch { step: PathStep::Stage, settled: Some(settled), .. }) => prediction.blend(&settled.control),
+            Some(Epoch { settled: None, .. }) => next.bet.close_early(),
+            _ => {}
+        }
+        let (step, share) = opening.to;
+        let rho = share.raise_from(self.last_share());
+        let rates = if matches!(step, PathStep::Pilot(_)) { prediction.pilot_rates() } else { prediction.rates };
+        if rho < 1.0 && share < Share::ONE {
+            next.bet.start_epoch(EpochRates { rho, rates, categories: prediction.categories });
+        } else {
+            next.bet.end_epoch();
+        }
+        let bake = if matches!(step, PathStep::Pilot(_)) { self.policy.pilot_bake } else { self.policy.bake };
+        next.epoch = Some(Epoch {
+            index: self.epoch_index() + 1,
+            step,
+            before: self.last_share(),
+            share,
+            since: now,
+            ends: self.policy.calendar.plus_working(now, bake),
+            last_opening: self.policy.calendar.plus_working(now, bake * 3 / 4),
+            folded: opening.folded,
+            pool: opening.pool,
+            settled: None,
+            platforms: opening.platforms,
+            partners: opening.partners,
+        });
+        next.shares.push(share);
+        next.prediction = Some(prediction);
+        next.state = State::Baking;
+        next.updated_at = now;
+        Ok(next)
+    }
+
+    /// The rollout with its epoch's windows ended, and `bet` with what they revealed.
+    ///
+    /// # Errors
+    /// If the state does not allow it.
+    pub fn settle(&self, mut bet: WindowBet, settled: Settled) -> Result<Self, IllegalStep> {
+        self.check(Step::Settle)?;
+        let mut next = self.clone();
+        bet.end_epoch();
+        next.bet = bet;
+        next.updated_at = settled.at;
+        if let Some(epoch) = &mut next.epoch {
+            epoch.settled = Some(settled);
+        }
+        Ok(next)
+    }
+
+    /// The rollout in another state; share and epoch stay as they are.
+    ///
+    /// # Errors
+    /// If the table has no such step.
+    pub fn enter(&self, step: Step, state: State, now: Timestamp) -> Result<Self, IllegalStep> {
+        self.check(step)?;
+        Ok(Self { state, updated_at: now, ..self.clone() })
+    }
+}

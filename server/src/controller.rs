@@ -1,0 +1,308 @@
+//! What is asked of us: every request of a person or an environment, understood and authorised.
+//!
+//! A change reads the snapshot, commits on the condition that what it read is still true, and shows the
+//! snapshot what it wrote once that is durable. No request decides a promotion.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use pinion_core::name::{EnvironmentId, PinSetName, RolloutId};
+use pinion_core::state::Actor;
+use tokio::sync::{RwLock, mpsc, watch};
+
+use crate::clock::Clock;
+use crate::loops::Wake;
+use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::store::records::{JournalRecord, Role};
+use crate::store::{Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys};
+
+mod environments;
+mod outcomes;
+mod pin_sets;
+mod pins;
+mod refusal;
+mod rollouts;
+mod tokens;
+
+pub use environments::{Change as EnvironmentChange, Enrolment};
+pub use outcomes::{REPORTS_MAX, Report, Taken};
+pub use pin_sets::{Import, Imported, UnkeptLines};
+pub use pins::{Explanation, Explained, PinsAnswer, PinsQuery};
+pub use refusal::Refusal;
+pub use rollouts::{Candidate, NewRollout, Standing, Verb};
+pub use tokens::{Caller, NewToken};
+
+/// A journal record that is durable, on its way to the fold.
+#[derive(Debug)]
+pub struct Journaled {
+    /// Its key.
+    pub key: Key,
+    /// The revision of its commit.
+    pub revision: Revision,
+    /// What it holds.
+    pub record: JournalRecord,
+}
+
+/// What every request works on.
+pub struct Controller {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Held while a control record is read, committed and shown, so that one process does not conflict with itself.
+    writer: tokio::sync::Mutex<()>,
+    /// Rises when the snapshot or what is known of a rollout changes.
+    changed: watch::Sender<u64>,
+    /// The number of this process.
+    process: u64,
+    journal: outcomes::Journal,
+    standings: ArcSwap<HashMap<RolloutId, Arc<Standing>>>,
+    last_uses: Mutex<HashMap<Key, pinion_core::time::Timestamp>>,
+    wake_promotion: Wake,
+    wake_filing: Wake,
+    forges: Vec<pinion_core::name::ForgeName>,
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// What a controller is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Wakes the promotion loop.
+    pub wake_promotion: Wake,
+    /// Wakes the filing loop.
+    pub wake_filing: Wake,
+    /// Forges that a source may name.
+    pub forges: Vec<pinion_core::name::ForgeName>,
+}
+
+impl Controller {
+    /// A controller with everything that the store holds, and the way by which journal records reach the fold.
+    ///
+    /// # Errors
+    /// If a record cannot be read.
+    pub async fn load(parts: Parts) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<Journaled>), Error> {
+        let mut snapshot = Snapshot::default();
+        for prefix in keys::CONTROL_PREFIXES {
+            let entries = read_all(parts.store.as_ref(), prefix).await?;
+            let revision = entries.iter().map(|entry| entry.modified).max().unwrap_or(0);
+            snapshot.apply(&entries, &[], revision)?;
+        }
+        snapshot.reassemble();
+        let process = number_of_process(parts.store.as_ref()).await?;
+        let (journal, journaled) = outcomes::Journal::load(parts.store.as_ref()).await?;
+        let controller = Self {
+            store: parts.store,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            writer: tokio::sync::Mutex::new(()),
+            changed: watch::Sender::new(0),
+            process,
+            journal,
+            standings: ArcSwap::default(),
+            last_uses: Mutex::default(),
+            wake_promotion: parts.wake_promotion,
+            wake_filing: parts.wake_filing,
+            forges: parts.forges,
+        };
+        Ok((Arc::new(controller), journaled))
+    }
+
+    /// What is served now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Tells when the snapshot or what is known of a rollout has changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// What is known of each open rollout, as of the last tick.
+    pub fn standing(&self, id: &RolloutId) -> Option<Arc<Standing>> {
+        self.standings.load().get(id).cloned()
+    }
+
+    pub(crate) fn show_standings(&self, standings: HashMap<RolloutId, Arc<Standing>>) {
+        self.standings.store(Arc::new(standings));
+        self.note_change();
+    }
+
+    /// Waits for the right to change control records.
+    pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.writer.lock().await
+    }
+
+    /// Commits what was made on the present snapshot, and shows it. The caller holds the lock.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`] if another process was faster.
+    pub(crate) async fn commit(&self, draft: Draft) -> Result<Revision, Refusal> {
+        let Draft { conditions, operations } = draft;
+        let transaction = Transaction { conditions, operations: operations.clone() };
+        match self.store.commit(transaction).await? {
+            Commit::Conflict => Err(Refusal::Stale {
+                what: "the record".to_owned(),
+                now: "changed by another request meanwhile".to_owned(),
+            }),
+            Commit::Done(revision) => {
+                let mut next = Snapshot::clone(&self.snapshot.load());
+                let (puts, deletes) = split(operations, revision);
+                next.apply(&puts, &deletes, revision)?;
+                self.snapshot.store(Arc::new(next));
+                self.note_change();
+                Ok(revision)
+            }
+        }
+    }
+
+    pub(crate) fn wake_promotion(&self) {
+        self.wake_promotion.wake();
+    }
+
+    pub(crate) fn wake_filing(&self) {
+        self.wake_filing.wake();
+    }
+}
+
+/// Operations as the entries and keys that the snapshot takes.
+fn split(operations: Vec<Operation>, revision: Revision) -> (Vec<Entry>, Vec<Key>) {
+    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+    for operation in operations {
+        match operation {
+            Operation::Put(key, value) => puts.push(Entry { key, value, created: revision, modified: revision }),
+            Operation::Delete(key) => deletes.push(key),
+        }
+    }
+    (puts, deletes)
+}
+
+/// A transaction in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    conditions: Vec<Condition>,
+    operations: Vec<Operation>,
+}
+
+impl Draft {
+    pub(crate) fn require(&mut self, condition: Condition) {
+        self.conditions.push(condition);
+    }
+
+    pub(crate) fn put(&mut self, key: Key, value: bytes::Bytes) {
+        self.operations.push(Operation::Put(key, value));
+    }
+
+    /// Puts a record that must not exist yet.
+    pub(crate) fn create(&mut self, key: Key, value: bytes::Bytes) {
+        self.require(Condition::Absent(key.clone()));
+        self.put(key, value);
+    }
+
+    /// Puts a record that must still be as it was read.
+    pub(crate) fn replace(&mut self, key: Key, read: Revision, value: bytes::Bytes) {
+        self.require(Condition::Modified(key.clone(), read));
+        self.put(key, value);
+    }
+
+    pub(crate) fn delete(&mut self, key: Key) {
+        self.operations.push(Operation::Delete(key));
+    }
+}
+
+/// Every entry under a prefix.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(crate) async fn read_all(store: &dyn Store, prefix: &str) -> Result<Vec<Entry>, Error> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let page = store.page(prefix, entries.last().map(|entry| &entry.key), PAGE_MAX).await?;
+        entries.extend(page.entries);
+        if !page.more {
+            return Ok(entries);
+        }
+    }
+}
+
+/// A number that no process before had: journal keys with it are ours alone.
+async fn number_of_process(store: &dyn Store) -> Result<u64, Error> {
+    let key = keys::next_process();
+    loop {
+        let found = store.get(&key).await?;
+        let (condition, number) = match &found {
+            Some(entry) => {
+                (Condition::Modified(key.clone(), entry.modified), crate::store::records::decode(&key, &entry.value)?)
+            }
+            None => (Condition::Absent(key.clone()), 1u64),
+        };
+        let next = Operation::Put(key.clone(), crate::store::records::encode(&(number + 1)));
+        let claim = Transaction { conditions: vec![condition], operations: vec![next] };
+        if let Commit::Done(_) = store.commit(claim).await? {
+            return Ok(number);
+        }
+    }
+}
+
+/// Who asks, once that is known.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// In logs and decisions.
+    pub actor: Actor,
+    /// What it may do.
+    pub role: Role,
+    /// The only pin set it is good for.
+    pub pin_set: Option<PinSetName>,
+    /// The environment whose own token it is.
+    pub environment: Option<EnvironmentId>,
+}
+
+impl Identity {
+    /// Fails unless the role is one of `allowed`; an admin is always allowed.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongRole`], naming what is needed.
+    pub fn require(&self, allowed: &[Role]) -> Result<(), Refusal> {
+        let includes = |role: &Role| {
+            self.role == *role
+                || self.role == Role::Admin
+                || (self.role == Role::ReleaseManager && *role == Role::Viewer)
+        };
+        if allowed.iter().any(includes) {
+            return Ok(());
+        }
+        Err(Refusal::WrongRole { has: self.role, needs: allowed.to_vec() })
+    }
+
+    /// Fails unless the token is good for the pin set.
+    ///
+    /// # Errors
+    /// [`Refusal::OtherPinSet`].
+    pub fn require_pin_set(&self, pin_set: &PinSetName) -> Result<(), Refusal> {
+        match &self.pin_set {
+            Some(own) if own != pin_set => Err(Refusal::OtherPinSet { own: own.clone(), asked: pin_set.clone() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Held by a request that journals, so that a tick can wait until every acknowledged record is on its way.
+pub(crate) type Gate = RwLock<()>;

@@ -1,0 +1,202 @@
+//! Enrolled environments: what their owners ask for.
+
+use pinion_core::evidence::Ordinal;
+use pinion_core::name::{DrawKey, EnvironmentId, PinSetName, Platform};
+use pinion_core::resolve::Hold;
+
+use super::tokens::new_secret;
+use super::{Controller, Draft, Identity, Refusal};
+use crate::snapshot::Snapshot;
+use crate::store::records::{EnvironmentRecord, Role, TokenRecord, encode};
+use crate::store::{Condition, keys};
+
+/// Holds of one environment, at most.
+pub const HOLDS_MAX: usize = 100;
+
+/// A request to enrol.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// The pin set to follow.
+    pub pin_set: PinSetName,
+    /// Whether the owner agreed to reporting.
+    pub reporting: bool,
+    /// What it is drawn by, if not by its id.
+    pub draw_key: Option<DrawKey>,
+    /// Such as `linux-x86_64-py3.11`.
+    pub platform: Option<Platform>,
+}
+
+/// A request to change an environment; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Gives or withdraws consent.
+    pub reporting: Option<bool>,
+    /// What the owner refuses.
+    pub holds: Option<Vec<Hold>>,
+    /// What it is drawn by; the inner none: by its id.
+    pub draw_key: Option<Option<DrawKey>>,
+}
+
+impl Controller {
+    /// Enrols an environment; its own token's secret is returned here and never again.
+    ///
+    /// # Errors
+    /// If the token is an environment's own, or the pin set is unknown or not the token's.
+    pub async fn enroll(&self, caller: &Identity, enrolment: Enrolment) -> Result<(EnvironmentRecord, String), Refusal> {
+        caller.require(&[Role::Environment, Role::Ci])?;
+        caller.require_pin_set(&enrolment.pin_set)?;
+        if caller.environment.is_some() {
+            return Err(Refusal::Precondition {
+                code: "ENROLLED",
+                cause: "this token belongs to an environment that is enrolled already".to_owned(),
+                hint: "enrol with the token your team was given".to_owned(),
+            });
+        }
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        if snapshot.pin_set(&enrolment.pin_set).is_none() {
+            return Err(Refusal::no_pin_set(&enrolment.pin_set));
+        }
+        let id = EnvironmentId::from_random(random());
+        let secret = new_secret();
+        let token_key = keys::token(&secret);
+        let now = self.clock.now();
+        let mut draft = Draft::default();
+        let draw_key = enrolment.draw_key.as_ref().map_or(id.as_str(), |key| key.as_str());
+        let ordinal = self.ordinal_for(&snapshot, draw_key, &mut draft).await?;
+        let environment = EnvironmentRecord {
+            id: id.clone(),
+            pin_set: enrolment.pin_set.clone(),
+            ordinal,
+            draw_key: enrolment.draw_key.clone(),
+            reporting: enrolment.reporting,
+            platform: enrolment.platform,
+            holds: Vec::new(),
+            token: token_key.as_str()[keys::TOKEN.len()..].to_owned(),
+            created_at: now,
+        };
+        let token = TokenRecord {
+            name: None,
+            role: caller.role,
+            pin_set: Some(enrolment.pin_set),
+            environment: Some(id.clone()),
+            created_at: now,
+            expires_at: None,
+        };
+        draft.create(keys::environment(&id), encode(&environment));
+        draft.create(token_key, encode(&token));
+        self.commit(draft).await?;
+        Ok((environment, secret))
+    }
+
+    /// The ordinal of a draw key, which it keeps for ever; the draft claims the next one where it has none.
+    async fn ordinal_for(&self, snapshot: &Snapshot, draw_key: &str, draft: &mut Draft) -> Result<Ordinal, Refusal> {
+        if let Some(ordinal) = snapshot.ordinal(draw_key) {
+            return Ok(ordinal);
+        }
+        let counter = keys::next_ordinal();
+        let found = self.store.get(&counter).await?;
+        let ordinal: u32 = match &found {
+            Some(entry) => crate::store::records::decode(&counter, &entry.value)?,
+            None => 0,
+        };
+        match found {
+            Some(entry) => draft.replace(counter, entry.modified, encode(&(ordinal + 1))),
+            None => draft.create(counter, encode(&(ordinal + 1))),
+        }
+        draft.create(keys::draw_key(draw_key), encode(&Ordinal(ordinal)));
+        Ok(Ordinal(ordinal))
+    }
+
+    /// An environment: the caller's own, or any for a viewer.
+    ///
+    /// # Errors
+    /// If there is none, or it is somebody else's.
+    pub fn environment(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<EnvironmentRecord, Refusal> {
+        let id = own_or(caller, id, &[Role::Viewer])?;
+        let snapshot = self.snapshot();
+        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        caller.require_pin_set(&entry.stored.record.pin_set)?;
+        Ok(EnvironmentRecord::clone(&entry.stored.record))
+    }
+
+    /// Changes the caller's own environment.
+    ///
+    /// # Errors
+    /// If it is somebody else's, or there are too many holds.
+    pub async fn update_environment(
+        &self,
+        caller: &Identity,
+        id: Option<&EnvironmentId>,
+        change: Change,
+    ) -> Result<EnvironmentRecord, Refusal> {
+        let id = own_or(caller, id, &[])?;
+        if change.holds.as_ref().is_some_and(|holds| holds.len() > HOLDS_MAX) {
+            return Err(Refusal::invalid("holds", format!("more than the {HOLDS_MAX} holds that an environment may have")));
+        }
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        let mut record = EnvironmentRecord::clone(&entry.stored.record);
+        let mut draft = Draft::default();
+        if let Some(reporting) = change.reporting {
+            record.reporting = reporting;
+        }
+        if let Some(holds) = change.holds {
+            record.holds = holds;
+        }
+        if let Some(draw_key) = change.draw_key {
+            record.draw_key = draw_key;
+            record.ordinal = self.ordinal_for(&snapshot, record.draw_key(), &mut draft).await?;
+        }
+        draft.replace(keys::environment(&id), entry.stored.modified, encode(&record));
+        self.commit(draft).await?;
+        Ok(record)
+    }
+
+    /// Forgets an environment: id, token, and the link from its draw key to its history.
+    ///
+    /// The anonymous cells in open rollouts stay until those have ended.
+    ///
+    /// # Errors
+    /// If it is somebody else's and the caller is no admin.
+    pub async fn delete_environment(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<EnvironmentId, Refusal> {
+        let id = own_or(caller, id, &[Role::Admin])?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        let record = &entry.stored.record;
+        let mut draft = Draft::default();
+        draft.require(Condition::Modified(keys::environment(&id), entry.stored.modified));
+        draft.delete(keys::environment(&id));
+        draft.delete(super::Key::new(format!("{}{}", keys::TOKEN, record.token)));
+        if snapshot.members(record.ordinal).count() <= 1 {
+            draft.delete(keys::draw_key(record.draw_key()));
+        }
+        self.commit(draft).await?;
+        Ok(id)
+    }
+}
+
+/// The environment that is meant: the caller's own, or another if the caller has one of the roles.
+fn own_or(caller: &Identity, id: Option<&EnvironmentId>, others: &[Role]) -> Result<EnvironmentId, Refusal> {
+    match (id, &caller.environment) {
+        (Some(id), Some(own)) if id == own => Ok(id.clone()),
+        (None, Some(own)) => Ok(own.clone()),
+        (None, None) => Err(Refusal::invalid("id", "this token belongs to no environment; name one")),
+        (Some(id), _) => {
+            if others.is_empty() {
+                return Err(Refusal::WrongRole { has: caller.role, needs: vec![Role::Environment] });
+            }
+            caller.require(others)?;
+            Ok(id.clone())
+        }
+    }
+}
+
+/// Bytes from the operating system's random source.
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).expect("the operating system has a random source");
+    bytes
+}

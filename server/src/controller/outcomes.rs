@@ -1,0 +1,301 @@
+//! Reports: durable before they are acknowledged, and counted once however often they are sent.
+//!
+//! Nothing is decided here. Which epoch a report belongs to is found when it is folded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use pinion_core::evidence::Order;
+use pinion_core::name::RolloutId;
+use pinion_core::outcome::Outcome;
+use pinion_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Controller, Gate, Identity, Journaled, Refusal};
+use crate::snapshot::subject;
+use crate::store::records::{EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen};
+use crate::store::{Commit, Condition, Error, Operation, Store, Transaction, keys};
+
+/// Reports of one batch, at most.
+pub const REPORTS_MAX: usize = 100;
+/// Rollouts that one report may name.
+pub const ROLLOUTS_MAX: usize = 64;
+/// The oldest report that is taken: a repeat is recognised for longer than that.
+pub const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// How far ahead of ours an environment's clock may be.
+const AHEAD_MAX: Duration = Duration::from_secs(86_400);
+/// For how many days report ids are remembered.
+pub(crate) const SEEN_DAYS: i64 = 9;
+/// Journal records that wait for the fold, at most; beyond it reports are refused until it has caught up.
+const BACKLOG_MAX: u64 = 10_000;
+
+/// One report.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// A UUID, version 7.
+    pub id: Uuid,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Rollouts whose candidate the run used, as it was told.
+    pub rollouts: Vec<RolloutId>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// New reports.
+    pub accepted: u32,
+    /// Reports that had been taken before.
+    pub repeated: u32,
+}
+
+/// The way of reports from the request to the fold.
+#[derive(Debug)]
+pub(super) struct Journal {
+    sequence: AtomicU64,
+    backlog: AtomicU64,
+    gate: Gate,
+    to_fold: mpsc::UnboundedSender<Journaled>,
+    seen: Mutex<Seen>,
+    poisoned: AtomicBool,
+}
+
+/// Report ids of the last days, each with the place at which it was first taken.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    days: BTreeMap<i64, HashMap<u64, Order>>,
+}
+
+impl Seen {
+    fn contains(&self, report: u64) -> bool {
+        self.days.values().any(|day| day.contains_key(&report))
+    }
+
+    /// Notes where a report was taken; of two places the first one stays. Returns the one that stays.
+    fn note(&mut self, day: i64, report: u64, order: Order) -> Order {
+        if let Some(first) = self.days.values_mut().find_map(|day| day.get_mut(&report)) {
+            *first = (*first).min(order);
+            return *first;
+        }
+        self.days.entry(day).or_default().insert(report, order);
+        order
+    }
+
+    fn forget_before(&mut self, day: i64) {
+        self.days = self.days.split_off(&day);
+    }
+}
+
+impl Journal {
+    /// The journal as the store has it: what was acknowledged and not folded goes to the fold first.
+    pub(super) async fn load(store: &dyn Store) -> Result<(Self, mpsc::UnboundedReceiver<Journaled>), Error> {
+        let (to_fold, folded) = mpsc::unbounded_channel();
+        let mut seen = Seen::default();
+        for entry in super::read_all(store, keys::SEEN).await? {
+            let day = keys::day_of_seen(&entry.key).unwrap_or(0);
+            for report in decode_seen(&entry.key, &entry.value)? {
+                seen.note(day, report, Order::new(0, 0));
+            }
+        }
+        let mut waiting = super::read_all(store, keys::JOURNAL).await?;
+        waiting.sort_by_key(|entry| entry.created);
+        let backlog = AtomicU64::new(waiting.len() as u64);
+        for entry in waiting {
+            let record = JournalRecord::decode(&entry.key, &entry.value)?;
+            note_all(&mut seen, &record, entry.created);
+            let journaled = Journaled { key: entry.key, revision: entry.created, record };
+            to_fold.send(journaled).expect("the receiver is held below");
+        }
+        let journal = Self {
+            sequence: AtomicU64::new(0),
+            backlog,
+            gate: Gate::default(),
+            to_fold,
+            seen: Mutex::new(seen),
+            poisoned: AtomicBool::new(false),
+        };
+        Ok((journal, folded))
+    }
+}
+
+fn note_all(seen: &mut Seen, record: &JournalRecord, revision: u64) {
+    for (index, entry) in record.entries.iter().enumerate().filter(|(_, entry)| entry.report != 0) {
+        seen.note(entry.at.day(), entry.report, order(revision, index));
+    }
+}
+
+/// The place of an entry of a journal record.
+pub(crate) fn order(revision: u64, index: usize) -> Order {
+    Order::new(revision, u16::try_from(index).unwrap_or(u16::MAX))
+}
+
+impl Controller {
+    /// Takes a batch of reports, whole or not at all; when this returns they are durable.
+    ///
+    /// # Errors
+    /// If the caller is no environment with consent, or a report cannot be taken; then none was.
+    pub async fn report(&self, caller: &Identity, reports: &[Report]) -> Result<Taken, Refusal> {
+        caller.require(&[Role::Environment, Role::Ci])?;
+        let Some(id) = &caller.environment else {
+            return Err(Refusal::Precondition {
+                code: "NOT_ENROLLED",
+                cause: "this token belongs to no environment, so its reports cannot be counted".to_owned(),
+                hint: "`pinion join` enrols one".to_owned(),
+            });
+        };
+        let snapshot = self.snapshot();
+        let environment = &snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?.stored.record;
+        if !environment.reporting {
+            return Err(Refusal::no_consent());
+        }
+        if reports.is_empty() || reports.len() > REPORTS_MAX {
+            return Err(Refusal::invalid(
+                "reports",
+                format!("a batch of {} reports; send 1 to {REPORTS_MAX} at a time", reports.len()),
+            ));
+        }
+        let now = self.clock.now();
+        for (index, report) in reports.iter().enumerate() {
+            self.check_report(environment, report, now).map_err(|refusal| at_index(refusal, index))?;
+        }
+        let taken = self.journal_reports(environment, reports, now).await?;
+        self.metrics.reports(taken.accepted, taken.repeated);
+        self.wake_promotion();
+        Ok(taken)
+    }
+
+    fn check_report(&self, environment: &EnvironmentRecord, report: &Report, now: Timestamp) -> Result<(), Refusal> {
+        let made = report
+            .id
+            .get_timestamp()
+            .filter(|_| report.id.get_version_num() == 7)
+            .map(|time| time.to_unix())
+            .and_then(|(seconds, nanos)| Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000)))
+            .map(Timestamp::from_unix_ms)
+            .ok_or_else(|| Refusal::invalid("report_id", format!("`{}` is no UUID of version 7", report.id)))?;
+        if made < now.minus(AGE_MAX) || made > now.plus(AHEAD_MAX) {
+            return Err(Refusal::invalid(
+                "report_id",
+                format!("it was made on {made}, and it is {now}: reports are taken for 7 d; drop it, or set the clock"),
+            ));
+        }
+        if report.rollouts.len() > ROLLOUTS_MAX {
+            return Err(Refusal::invalid("rollouts", format!("more than {ROLLOUTS_MAX}")));
+        }
+        let snapshot = self.snapshot();
+        for id in &report.rollouts {
+            let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+            let subject = subject(environment);
+            let exposed = rollout.pin_set == environment.pin_set
+                && subject.is_eligible(rollout)
+                && rollout.last_share().exposes(subject.draw(rollout));
+            if !exposed {
+                return Err(Refusal::Precondition {
+                    code: "NOT_IN_ROLLOUT",
+                    cause: format!("this environment has never had the candidate of rollout `{id}`"),
+                    hint: "report the rollouts that the last pull of pins named".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn journal_reports(&self, environment: &EnvironmentRecord, reports: &[Report], now: Timestamp) -> Result<Taken, Refusal> {
+        if self.journal.backlog.load(Ordering::Relaxed) >= BACKLOG_MAX {
+            return Err(Refusal::Exhausted {
+                cause: format!("{BACKLOG_MAX} batches of reports wait to be counted"),
+                hint: "send this one again in a minute; nothing of it was kept".to_owned(),
+            });
+        }
+        let mut entries: Vec<JournalEntry> = Vec::with_capacity(reports.len());
+        if let Ok(seen) = self.journal.seen.lock() {
+            for report in reports {
+                let hash = hash_of(environment, report.id);
+                if !seen.contains(hash) && entries.iter().all(|entry| entry.report != hash) {
+                    let event = JournalEvent::Reported(report.outcome);
+                    entries.push(JournalEntry { ordinal: environment.ordinal, report: hash, at: now, event });
+                }
+            }
+        }
+        let accepted = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let repeated = u32::try_from(reports.len()).unwrap_or(u32::MAX) - accepted;
+        if !entries.is_empty() {
+            self.journal(JournalRecord { entries }).await?;
+        }
+        Ok(Taken { accepted, repeated })
+    }
+
+    /// Makes a record durable and hands it to the fold.
+    pub(crate) async fn journal(&self, record: JournalRecord) -> Result<(), Refusal> {
+        let _on_the_way = self.journal.gate.read().await;
+        let sequence = self.journal.sequence.fetch_add(1, Ordering::Relaxed);
+        let key = keys::journal(self.process, sequence);
+        let put = Transaction {
+            conditions: vec![Condition::Absent(key.clone())],
+            operations: vec![Operation::Put(key.clone(), record.encode())],
+        };
+        let revision = match self.store.commit(put).await? {
+            Commit::Done(revision) => revision,
+            Commit::Conflict => return Err(Error::Unknown(format!("`{key}` exists already")).into()),
+        };
+        if let Ok(mut seen) = self.journal.seen.lock() {
+            note_all(&mut seen, &record, revision);
+        }
+        self.journal.backlog.fetch_add(1, Ordering::Relaxed);
+        if self.journal.to_fold.send(Journaled { key, revision, record }).is_err() {
+            self.journal.poisoned.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Waits until every record that is acknowledged is on its way to the fold.
+    pub(crate) async fn all_on_the_way(&self) {
+        drop(self.journal.gate.write().await);
+    }
+
+    /// Whether this is the place at which a report counts; a repeat of it counts nowhere.
+    pub(crate) fn counts_at(&self, entry: &JournalEntry, order: Order) -> bool {
+        let Ok(mut seen) = self.journal.seen.lock() else { return false };
+        seen.note(entry.at.day(), entry.report, order) == order
+    }
+
+    /// Tells that so many records have been folded, and forgets report ids that are too old to be repeated.
+    pub(crate) fn folded(&self, records: u64) {
+        self.journal.backlog.fetch_sub(records, Ordering::Relaxed);
+        if let Ok(mut seen) = self.journal.seen.lock() {
+            seen.forget_before(self.clock.now().day() - SEEN_DAYS);
+        }
+    }
+
+    /// Whether the fold still takes records.
+    pub(crate) fn is_folding(&self) -> bool {
+        !self.journal.poisoned.load(Ordering::Relaxed)
+    }
+
+    /// The number of this process, for keys that are its own.
+    pub(crate) const fn process(&self) -> u64 {
+        self.process
+    }
+}
+
+/// A hash of a report's id, bound to its environment so that nobody can use up another's ids. Never 0.
+fn hash_of(environment: &EnvironmentRecord, id: Uuid) -> u64 {
+    let digest = Sha256::new().chain_update(environment.id.as_str()).chain_update(id.as_bytes()).finalize();
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(bytes).max(1)
+}
+
+fn at_index(refusal: Refusal, index: usize) -> Refusal {
+    match refusal {
+        Refusal::Invalid { field, cause } => Refusal::Invalid { field: format!("reports[{index}].{field}"), cause },
+        Refusal::Precondition { code, cause, hint } => {
+            Refusal::Precondition { code, cause: format!("reports[{index}]: {cause}"), hint }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,344 @@
+//! Pin sets: their rules, their baseline, and the versions that are blocked in them.
+
+use pinion_core::constraints;
+use pinion_core::ecosystem::Ecosystem;
+use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::pin::{PackageChange, Pins};
+use pinion_core::policy::Policy;
+use pinion_core::reason::Reason;
+use pinion_core::state::{State, Step};
+use pinion_core::version::Version;
+
+use super::rollouts::{Closing, close};
+use super::{Controller, Draft, Identity, Refusal};
+use crate::snapshot::PinSetEntry;
+use crate::store::records::{BaselineChunk, BlockRecord, PinSetRecord, Role, SourceRecord, encode};
+use crate::store::{Condition, keys};
+
+/// Bytes of a baseline, at most: it is changed in one transaction.
+const BASELINE_BYTES_MAX: usize = 440 * 1024;
+/// Bytes of a part of a baseline.
+const CHUNK_BYTES: usize = 12 * 1024;
+/// Unkept lines that a refusal lists.
+const LISTED_MAX: usize = 20;
+
+/// What becomes of lines that are no exact pins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnkeptLines {
+    /// The whole file is refused.
+    #[default]
+    Refuse,
+    /// They are kept and served as they stand.
+    KeepVerbatim,
+}
+
+/// A request to replace the baseline.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The pin set.
+    pub name: PinSetName,
+    /// The file's text.
+    pub content: String,
+    /// The revision it was made against; 0: whatever it is.
+    pub expected_revision: u64,
+    /// What becomes of lines that are no pins.
+    pub unkept_lines: UnkeptLines,
+    /// Ends open rollouts whose packages the file changes.
+    pub supersede: bool,
+    /// Checks and changes nothing.
+    pub validate_only: bool,
+}
+
+/// What an import did.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// What differs from the baseline before.
+    pub changes: Vec<PackageChange>,
+    /// Lines that are no pins.
+    pub unkept: Vec<constraints::UnkeptLine>,
+    /// Rollouts that ended.
+    pub superseded: Vec<RolloutId>,
+}
+
+impl Controller {
+    /// Creates an empty pin set.
+    ///
+    /// # Errors
+    /// If the name is taken, the policy is out of range, or the forge is not configured.
+    pub async fn create_pin_set(
+        &self,
+        caller: &Identity,
+        name: &PinSetName,
+        ecosystem: Ecosystem,
+        policy: Policy,
+        source: Option<SourceRecord>,
+    ) -> Result<(), Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(name)?;
+        self.check_rules(&policy, source.as_ref())?;
+        let _lock = self.lock().await;
+        if self.snapshot().pin_set(name).is_some() {
+            return Err(Refusal::Exists { kind: "pin set", name: name.to_string() });
+        }
+        let now = self.clock.now();
+        let record = PinSetRecord {
+            name: name.clone(),
+            ecosystem,
+            policy,
+            source,
+            revision: 1,
+            chunks: 0,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut draft = Draft::default();
+        draft.create(keys::pin_set(name), encode(&record));
+        self.commit(draft).await?;
+        Ok(())
+    }
+
+    fn check_rules(&self, policy: &Policy, source: Option<&SourceRecord>) -> Result<(), Refusal> {
+        policy.validate().map_err(|error| Refusal::invalid("policy", error))?;
+        let Some(source) = source else { return Ok(()) };
+        if !self.forges.contains(&source.forge) {
+            let known: Vec<String> = self.forges.iter().map(ToString::to_string).collect();
+            return Err(Refusal::invalid(
+                "source.forge",
+                format!("no forge `{}` is configured; the server knows: {}", source.forge, none_or(&known)),
+            ));
+        }
+        check_git_name("source.branch", &source.branch)?;
+        check_git_name("source.path", &source.path)
+    }
+
+    /// Replaces the policy or the source.
+    ///
+    /// # Errors
+    /// If the revision is stale, or what is new is refused.
+    pub async fn update_pin_set(
+        &self,
+        caller: &Identity,
+        name: &PinSetName,
+        expected_revision: u64,
+        policy: Option<Policy>,
+        source: Option<Option<SourceRecord>>,
+    ) -> Result<(), Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(name)?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = current(&snapshot, name, expected_revision)?;
+        let mut record = PinSetRecord::clone(&entry.stored.record);
+        if let Some(policy) = policy {
+            record.policy = policy;
+        }
+        if let Some(source) = source {
+            record.source = source;
+        }
+        self.check_rules(&record.policy, record.source.as_ref())?;
+        record.revision += 1;
+        record.updated_at = self.clock.now();
+        let mut draft = Draft::default();
+        draft.replace(keys::pin_set(name), entry.stored.modified, encode(&record));
+        self.commit(draft).await?;
+        Ok(())
+    }
+
+    /// Replaces the baseline by the pins of a file, as one new revision.
+    ///
+    /// # Errors
+    /// If the revision is stale, a line cannot be kept, a version is blocked, or an open rollout is in the way.
+    pub async fn import_pins(&self, caller: &Identity, import: &Import) -> Result<Imported, Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(&import.name)?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = current(&snapshot, &import.name, import.expected_revision)?;
+        let record = &entry.stored.record;
+        let parsed = constraints::parse(record.ecosystem, &import.content)
+            .map_err(|error| Refusal::invalid("content", error))?;
+        if import.unkept_lines == UnkeptLines::Refuse && !parsed.unkept.is_empty() {
+            return Err(Refusal::invalid("content", unkept_in_words(&parsed.unkept)));
+        }
+        let changes = entry.baseline.diff(&parsed.pins);
+        for change in &changes {
+            if let Some(to) = &change.to
+                && let Some(block) = snapshot.block(&import.name, &change.package, to)
+            {
+                let block = &block.record;
+                return Err(Refusal::blocked(&import.name, &change.package, to.as_str(), block.at, &block.rollout));
+            }
+        }
+        let in_the_way: Vec<_> = snapshot
+            .open_rollouts(&import.name)
+            .iter()
+            .filter(|rollout| changes.iter().any(|change| rollout.concerns(&change.package)))
+            .collect();
+        if let (Some(rollout), false) = (in_the_way.first(), import.supersede) {
+            return Err(Refusal::Precondition {
+                code: "ROLLOUT_OPEN",
+                cause: format!(
+                    "the file changes packages of the open rollout `{}` ({})",
+                    rollout.id,
+                    super::pins::changes_in_words(rollout)
+                ),
+                hint: "wait until it has ended, abort it, or import with `--supersede`".to_owned(),
+            });
+        }
+        let superseded = in_the_way.iter().map(|rollout| rollout.id.clone()).collect();
+        let verbatim: Vec<String> = parsed.unkept.iter().map(|line| line.text.clone()).collect();
+        let imported = Imported { changes, unkept: parsed.unkept, superseded };
+        let mut draft = Draft::default();
+        put_baseline(&mut draft, entry, &parsed.pins, &verbatim, self.clock.now())?;
+        if import.validate_only || (imported.changes.is_empty() && verbatim == *entry.verbatim) {
+            return Ok(imported);
+        }
+        for rollout in in_the_way {
+            let at = self.clock.now();
+            let closing = Closing {
+                step: Step::Supersede,
+                state: State::Superseded { at, by: None },
+                actor: caller.actor.clone(),
+                reason: Reason::TakenOver { by: None },
+            };
+            close(&mut draft, &snapshot, rollout, self.standing(&rollout.id).as_deref(), closing, at)?;
+        }
+        self.commit(draft).await?;
+        self.wake_promotion();
+        Ok(imported)
+    }
+
+    /// Lifts the block of one version, named exactly.
+    ///
+    /// # Errors
+    /// If the version is not blocked.
+    pub async fn lift_block(
+        &self,
+        caller: &Identity,
+        pin_set: &PinSetName,
+        package: &str,
+        version: &str,
+        words: &str,
+    ) -> Result<BlockRecord, Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(pin_set)?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = snapshot.pin_set(pin_set).ok_or_else(|| Refusal::no_pin_set(pin_set))?;
+        let ecosystem = entry.stored.record.ecosystem;
+        let package = PackageName::parse(ecosystem, package).map_err(|error| Refusal::invalid("package", error))?;
+        let version = Version::parse(ecosystem, version).map_err(|error| Refusal::invalid("version", error))?;
+        let block = snapshot.block(pin_set, &package, &version).ok_or_else(|| Refusal::NotFound {
+            kind: "block",
+            name: format!("{} {version} in {pin_set}", package.written()),
+            hint: "`pinion pin-set blocks` shows those there are",
+        })?;
+        let key = keys::block(pin_set, &block.record.package, &block.record.version);
+        let mut draft = Draft::default();
+        draft.require(Condition::Modified(key.clone(), block.modified));
+        draft.delete(key);
+        self.commit(draft).await?;
+        tracing::info!(actor = %caller.actor, %pin_set, package = package.written(), %version, reason = words, "block lifted");
+        Ok(BlockRecord::clone(&block.record))
+    }
+}
+
+/// The pin set as it is, if the caller's view of it is not stale.
+pub(super) fn current<'a>(
+    snapshot: &'a crate::snapshot::Snapshot,
+    name: &PinSetName,
+    expected_revision: u64,
+) -> Result<&'a PinSetEntry, Refusal> {
+    let entry = snapshot.pin_set(name).ok_or_else(|| Refusal::no_pin_set(name))?;
+    let revision = entry.stored.record.revision;
+    if expected_revision != 0 && expected_revision != revision {
+        return Err(Refusal::Stale { what: format!("pin set `{name}`"), now: format!("at revision {revision}") });
+    }
+    Ok(entry)
+}
+
+/// Puts a whole baseline, its parts and its pin set with the next revision, into one transaction.
+pub(crate) fn put_baseline(
+    draft: &mut Draft,
+    entry: &PinSetEntry,
+    pins: &Pins,
+    verbatim: &[String],
+    now: pinion_core::time::Timestamp,
+) -> Result<(), Refusal> {
+    let old = &entry.stored.record;
+    let chunks = chunks_of(old.ecosystem, pins, verbatim);
+    let encoded: Vec<bytes::Bytes> = chunks.iter().map(encode).collect();
+    let bytes: usize = encoded.iter().map(bytes::Bytes::len).sum();
+    if bytes > BASELINE_BYTES_MAX {
+        return Err(Refusal::Exhausted {
+            cause: format!("{} pins of {bytes} bytes are more than the {BASELINE_BYTES_MAX} bytes of one pin set", pins.len()),
+            hint: "split the file into several pin sets".to_owned(),
+        });
+    }
+    let record = PinSetRecord { revision: old.revision + 1, chunks: encoded.len(), updated_at: now, ..old.clone() };
+    for (index, chunk) in encoded.into_iter().enumerate() {
+        draft.put(keys::baseline(&old.name, index), chunk);
+    }
+    for index in record.chunks..old.chunks {
+        draft.delete(keys::baseline(&old.name, index));
+    }
+    draft.replace(keys::pin_set(&old.name), entry.stored.modified, encode(&record));
+    Ok(())
+}
+
+fn chunks_of(ecosystem: Ecosystem, pins: &Pins, verbatim: &[String]) -> Vec<BaselineChunk> {
+    let empty = || BaselineChunk { ecosystem, pins: Vec::new(), verbatim: Vec::new() };
+    let (mut chunks, mut chunk, mut bytes) = (Vec::new(), empty(), 0);
+    let pin_row = |pin: &pinion_core::pin::Pin| {
+        let marker = pin.marker.as_ref().map(ToString::to_string);
+        (pin.package.written().to_owned(), pin.version.to_string(), marker)
+    };
+    let rows = pins.iter().map(|pin| Err(pin_row(pin))).chain(verbatim.iter().map(|line| Ok(line.clone())));
+    for row in rows {
+        let size = 24 + match &row {
+            Ok(line) => line.len() * 2,
+            Err((package, version, marker)) => package.len() + version.len() + marker.as_ref().map_or(0, |m| m.len() * 2),
+        };
+        if bytes + size > CHUNK_BYTES {
+            chunks.push(std::mem::replace(&mut chunk, empty()));
+            bytes = 0;
+        }
+        bytes += size;
+        match row {
+            Ok(line) => chunk.verbatim.push(line),
+            Err(pin) => chunk.pins.push(pin),
+        }
+    }
+    if !chunk.pins.is_empty() || !chunk.verbatim.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+fn unkept_in_words(lines: &[constraints::UnkeptLine]) -> String {
+    let listed: Vec<String> =
+        lines.iter().take(LISTED_MAX).map(|line| format!("line {}: {} (`{}`)", line.line, line.reason, line.text)).collect();
+    let more = lines.len().saturating_sub(LISTED_MAX);
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    format!(
+        "{} lines are no exact pins: {}{more}; change them, or import with `--keep-unkept` to keep them as they stand",
+        lines.len(),
+        listed.join("; ")
+    )
+}
+
+/// What git takes as a branch or path, and no shell or option parser misreads.
+fn check_git_name(field: &'static str, name: &str) -> Result<(), Refusal> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/+@".contains(&byte);
+    let fine = (1..=200).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.starts_with(['-', '/', '.'])
+        && !name.ends_with('/')
+        && !name.contains("..")
+        && !name.contains("//");
+    if fine { Ok(()) } else { Err(Refusal::invalid(field, format!("`{name}` is not a plain name of 1 to 200 letters, digits and ._-/+@"))) }
+}
+
+fn none_or(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,304 @@
+//! What an environment should install, and why. From memory; nothing is written, nothing is waited for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pinion_core::draw::Share;
+use pinion_core::ecosystem::Ecosystem;
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::pin::{Pin, Pins};
+use pinion_core::resolve::resolve;
+use pinion_core::rollout::Rollout;
+use pinion_core::state::{State, StateKind};
+use pinion_core::time::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::{Controller, Identity, Refusal};
+use crate::snapshot::{EnvironmentEntry, PinSetEntry, Snapshot, subject};
+use crate::store::records::{BlockRecord, Role};
+
+/// A request for pins.
+#[derive(Clone, Debug, Default)]
+pub struct PinsQuery {
+    /// The pin set, for a token that is bound to none.
+    pub pin_set: Option<PinSetName>,
+    /// What the caller has.
+    pub etag: String,
+}
+
+/// An answer to it.
+#[derive(Clone, Debug)]
+pub struct PinsAnswer {
+    /// Names the pins exactly.
+    pub etag: String,
+    /// The revision of the pin set.
+    pub revision: u64,
+    /// The pin set.
+    pub pin_set: PinSetName,
+    /// Its ecosystem.
+    pub ecosystem: Ecosystem,
+    /// The pins and the lines that are none; nothing if the caller has them already.
+    pub pins: Option<(Arc<Pins>, Arc<Vec<String>>)>,
+    /// Rollouts whose candidate is among them.
+    pub rollouts: Vec<RolloutId>,
+}
+
+/// Why an environment has a version.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The pins of the package.
+    pub pins: Vec<Pin>,
+    /// Why, the most important first.
+    pub sentences: Vec<String>,
+    /// What each rollout of the package means here.
+    pub explanations: Vec<Explanation>,
+    /// Its blocked versions.
+    pub blocks: Vec<BlockRecord>,
+}
+
+/// What one rollout means for an environment.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The rollout.
+    pub rollout: Arc<Rollout>,
+    /// Whether the environment has its candidate.
+    pub exposed: bool,
+    /// The next planned share and its earliest time.
+    pub next: Option<(Share, Option<Timestamp>)>,
+    /// The environment's position; only once the rollout has ended.
+    pub draw: Option<f64>,
+}
+
+impl Controller {
+    /// The caller's pins.
+    ///
+    /// # Errors
+    /// If the pin set is unknown, not named, or not the token's.
+    pub fn pins(&self, caller: &Identity, query: &PinsQuery) -> Result<PinsAnswer, Refusal> {
+        caller.require(&[Role::Environment, Role::Ci])?;
+        let snapshot = self.snapshot();
+        let environment = match &caller.environment {
+            Some(id) => Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?),
+            None => None,
+        };
+        let entry = pin_set_of(&snapshot, caller, environment, query.pin_set.as_ref())?;
+        if let Some(environment) = environment {
+            self.note_pull(&snapshot, environment);
+        }
+        let exposed: Vec<&Arc<Rollout>> = environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+        let record = &entry.stored.record;
+        let etag = etag(&record.name, record.revision, &exposed);
+        let unchanged = etag == query.etag;
+        let pins = (!unchanged).then(|| {
+            let pins = if exposed.is_empty() {
+                Arc::clone(&entry.baseline)
+            } else {
+                Arc::new(resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref)))
+            };
+            (pins, Arc::clone(&entry.verbatim))
+        });
+        self.metrics.pull(unchanged);
+        Ok(PinsAnswer {
+            etag,
+            revision: record.revision,
+            pin_set: record.name.clone(),
+            ecosystem: record.ecosystem,
+            pins,
+            rollouts: exposed.into_iter().map(|rollout| rollout.id.clone()).collect(),
+        })
+    }
+
+    /// Notes an environment's first pull since a rollout of its pin set last changed.
+    fn note_pull(&self, snapshot: &Snapshot, environment: &EnvironmentEntry) {
+        let record = &environment.stored.record;
+        let changed = snapshot.rollouts_changed(&record.pin_set);
+        if record.reporting
+            && !snapshot.open_rollouts(&record.pin_set).is_empty()
+            && environment.noted.swap(changed, Ordering::Relaxed) != changed
+        {
+            self.note_poll(record.ordinal);
+        }
+    }
+
+    /// Says why an environment has a package's version.
+    ///
+    /// # Errors
+    /// If the environment is somebody else's and the caller no viewer, or the package is not in the pin set.
+    pub fn explain(
+        &self,
+        caller: &Identity,
+        pin_set: Option<&PinSetName>,
+        package: &str,
+        environment: Option<&EnvironmentId>,
+    ) -> Result<Explained, Refusal> {
+        caller.require(&[Role::Environment, Role::Ci, Role::Viewer])?;
+        let snapshot = self.snapshot();
+        let environment = match environment.or(caller.environment.as_ref()) {
+            Some(id) if caller.environment.as_ref() != Some(id) => {
+                caller.require(&[Role::Viewer])?;
+                Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?)
+            }
+            Some(id) => Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?),
+            None => None,
+        };
+        let entry = pin_set_of(&snapshot, caller, environment, pin_set)?;
+        let record = &entry.stored.record;
+        let package = PackageName::parse(record.ecosystem, package).map_err(|error| Refusal::invalid("package", error))?;
+        if entry.baseline.of_package(&package).next().is_none() {
+            return Err(Refusal::NotFound {
+                kind: "package",
+                name: format!("{} in {}", package.written(), record.name),
+                hint: "`pinion pin-set show --pins` lists its packages",
+            });
+        }
+        let exposed = environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+        let pins = resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref));
+        let mut rollouts: Vec<&Arc<Rollout>> = snapshot
+            .rollouts()
+            .map(|stored| &stored.record)
+            .filter(|rollout| rollout.pin_set == record.name && rollout.concerns(&package))
+            .collect();
+        rollouts.sort_by_key(|rollout| (!rollout.state.is_open(), std::cmp::Reverse(rollout.created_at)));
+        rollouts.truncate(10);
+        let explanations: Vec<Explanation> =
+            rollouts.into_iter().map(|rollout| self.explanation(rollout, environment)).collect();
+        let blocks: Vec<BlockRecord> = snapshot
+            .blocks(&record.name)
+            .into_iter()
+            .filter(|block| block.record.package == package)
+            .map(|block| BlockRecord::clone(&block.record))
+            .collect();
+        let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
+        let sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        Ok(Explained { pins, sentences, explanations, blocks })
+    }
+
+    fn explanation(&self, rollout: &Arc<Rollout>, environment: Option<&EnvironmentEntry>) -> Explanation {
+        let subject = environment.map(|environment| subject(&environment.stored.record));
+        let next = self.standing(&rollout.id).and_then(|standing| {
+            let (_, share) = *standing.ahead.first()?;
+            Some((share, rollout.epoch.as_ref().map(|epoch| epoch.ends)))
+        });
+        Explanation {
+            exposed: subject.is_some_and(|subject| subject.is_exposed(rollout)),
+            next,
+            draw: subject.filter(|_| !rollout.state.is_open()).map(|subject| subject.draw(rollout).value()),
+            rollout: Arc::clone(rollout),
+        }
+    }
+}
+
+/// The open rollouts whose candidate an environment has, in the order of their creation.
+fn exposures<'a>(snapshot: &'a Snapshot, environment: &EnvironmentEntry) -> Vec<&'a Arc<Rollout>> {
+    let record = &environment.stored.record;
+    let subject = subject(record);
+    snapshot.open_rollouts(&record.pin_set).iter().filter(|rollout| subject.is_exposed(rollout)).collect()
+}
+
+fn pin_set_of<'a>(
+    snapshot: &'a Snapshot,
+    caller: &Identity,
+    environment: Option<&EnvironmentEntry>,
+    asked: Option<&PinSetName>,
+) -> Result<&'a PinSetEntry, Refusal> {
+    let own = environment.map(|environment| &environment.stored.record.pin_set);
+    let name = match (own, asked) {
+        (Some(own), Some(asked)) if own != asked => {
+            return Err(Refusal::OtherPinSet { own: own.clone(), asked: asked.clone() });
+        }
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => match &caller.pin_set {
+            Some(name) => name,
+            None => return Err(Refusal::invalid("pin_set", "this token is bound to no pin set; name one")),
+        },
+    };
+    caller.require_pin_set(name)?;
+    snapshot.pin_set(name).ok_or_else(|| Refusal::no_pin_set(name))
+}
+
+fn etag(pin_set: &PinSetName, revision: u64, exposed: &[&Arc<Rollout>]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(pin_set.as_str());
+    hash.update(revision.to_le_bytes());
+    for rollout in exposed {
+        hash.update([0]);
+        hash.update(rollout.id.as_str());
+    }
+    hex::encode(&hash.finalize()[..12])
+}
+
+fn sentences(
+    pins: &[Pin],
+    pin_set: &PinSetName,
+    environment: Option<&EnvironmentEntry>,
+    explanations: &[Explanation],
+    blocks: &[BlockRecord],
+) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for pin in pins {
+        let name = pin.package.written();
+        let exposed = explanations.iter().find(|explanation| {
+            explanation.exposed && explanation.rollout.changes.iter().any(|change| change.package == pin.package)
+        });
+        sentences.push(match exposed {
+            Some(explanation) => format!(
+                "you have {name} {} because this environment is in the cohort of rollout {} (share {})",
+                pin.version,
+                explanation.rollout.id,
+                explanation.rollout.share()
+            ),
+            None => format!("you have {name} {} because it is the baseline of {pin_set}", pin.version),
+        });
+    }
+    for explanation in explanations {
+        let rollout = &explanation.rollout;
+        let changes = changes_in_words(rollout);
+        match rollout.state.kind() {
+            _ if explanation.exposed => {}
+            StateKind::Gating => sentences.push(format!("rollout {} of {changes} has not begun: nobody has it yet", rollout.id)),
+            StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
+                sentences.push(not_exposed(rollout, environment, &changes));
+            }
+            StateKind::Completed => {
+                if matches!(rollout.state, State::Completed { .. }) && sentences.len() < 4 {
+                    sentences.push(format!("rollout {} of {changes} completed on {}", rollout.id, rollout.updated_at));
+                }
+            }
+            StateKind::RolledBack | StateKind::Aborted | StateKind::Superseded => sentences.push(format!(
+                "rollout {} of {changes} ended as {} on {}",
+                rollout.id,
+                rollout.state.kind(),
+                rollout.updated_at
+            )),
+        }
+        if let (true, Some((share, Some(earliest)))) = (rollout.state.is_open(), explanation.next) {
+            sentences.push(format!("rollout {} goes on to {share} on {earliest} at the earliest", rollout.id));
+        }
+    }
+    for block in blocks {
+        sentences.push(format!("{} {} is blocked: {}", block.package.written(), block.version, block.reason));
+    }
+    sentences
+}
+
+fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, changes: &str) -> String {
+    let id = &rollout.id;
+    let share = rollout.share();
+    match environment.map(|environment| &environment.stored.record) {
+        None => format!("you do not have {changes} of rollout {id}: this token belongs to no environment, so it gets what is complete"),
+        Some(record) if !record.reporting => format!(
+            "you do not have {changes} of rollout {id}: this environment has not agreed to reporting, so it gets what is complete"
+        ),
+        Some(record) if record.holds.iter().any(|hold| hold.refuses(rollout)) => {
+            format!("you do not have {changes} of rollout {id}: a hold of this environment refuses it")
+        }
+        Some(_) => format!("you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"),
+    }
+}
+
+/// What a rollout tries, in words.
+pub(crate) fn changes_in_words(rollout: &Rollout) -> String {
+    let words: Vec<String> = rollout.changes.iter().take(3).map(ToString::to_string).collect();
+    let more = rollout.changes.len().saturating_sub(3);
+    if more == 0 { words.join(", ") } else { format!("{} and {more} more", words.join(", ")) }
+}

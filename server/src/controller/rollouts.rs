@@ -1,0 +1,395 @@
+//! Rollouts as release managers ask for them. What happens to one after its creation is carried out by
+//! the promotion loop, on the evidence of that moment; here it is only asked for.
+
+use std::sync::Arc;
+
+use pinion_core::draw::{Seed, Share};
+use pinion_core::evidence::Evidence;
+use pinion_core::log::LogEntry;
+use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::path::Step as PathStep;
+use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
+use pinion_core::policy::Overlap;
+use pinion_core::reason::Reason;
+use pinion_core::rollout::{CANDIDATES_MAX, Rollout};
+use pinion_core::state::{Actor, State, Step};
+use pinion_core::time::Timestamp;
+use pinion_core::version::Version;
+use pinion_core::window_bet::WindowBet;
+
+use super::environments::random;
+use super::pin_sets::current;
+use super::{Controller, Draft, Identity, Refusal};
+use crate::snapshot::{PinSetEntry, Snapshot};
+use crate::store::keys;
+use crate::store::records::{Role, encode};
+
+/// The longest reason of a person, in bytes.
+pub const WORDS_MAX: usize = 500;
+
+/// A request to start a rollout.
+#[derive(Clone, Debug)]
+pub struct NewRollout {
+    /// The pin set.
+    pub pin_set: PinSetName,
+    /// Packages that move together.
+    pub candidates: Vec<Candidate>,
+    /// Allows a version that is not newer.
+    pub allow_downgrade: bool,
+    /// The pin set's revision it was decided on; 0: whatever it is.
+    pub expected_revision: u64,
+    /// Checks and creates nothing.
+    pub validate_only: bool,
+}
+
+/// A candidate's package, as asked for.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The package.
+    pub package: String,
+    /// The version on trial.
+    pub version: String,
+    /// The marker of its pin, if it has several.
+    pub marker: String,
+    /// When the version was published.
+    pub published_at: Option<Timestamp>,
+}
+
+/// What a person asks of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verb {
+    /// Halt it.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Raise the share now, to this one or the next planned one.
+    Promote(Option<Share>),
+    /// Serve the baseline, block the versions, file the rollback.
+    RollBack,
+    /// Serve the baseline.
+    Abort,
+}
+
+impl Verb {
+    /// The step it takes.
+    pub const fn step(self) -> Step {
+        match self {
+            Self::Pause => Step::Pause,
+            Self::Resume => Step::Resume,
+            Self::Promote(_) => Step::Raise,
+            Self::RollBack => Step::RollBack,
+            Self::Abort => Step::Abort,
+        }
+    }
+}
+
+/// What is known of a rollout, as of the last tick.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The counts.
+    pub evidence: Evidence,
+    /// What is waited for, or why it ended.
+    pub reason: Reason,
+    /// The planned points of its path that lie ahead.
+    pub ahead: Vec<(PathStep, Share)>,
+    /// Reports up to this revision are counted.
+    pub folded: u64,
+}
+
+impl Controller {
+    /// Starts the trial of a candidate.
+    ///
+    /// # Errors
+    /// If a package is not in the pin set, a version is blocked or not newer, or an open rollout is in the way.
+    pub async fn create_rollout(&self, caller: &Identity, new: &NewRollout) -> Result<(Rollout, Vec<RolloutId>), Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(&new.pin_set)?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = current(&snapshot, &new.pin_set, new.expected_revision)?;
+        let (changes, not_before) = changes(&snapshot, entry, new)?;
+        let superseded = in_the_way(&snapshot, entry, &changes)?;
+        let now = self.clock.now();
+        let policy = entry.stored.record.policy.clone();
+        let rollout = Rollout {
+            id: RolloutId::from_random(random()),
+            pin_set: new.pin_set.clone(),
+            changes,
+            seed: Seed::from_random(random()),
+            created_at: now,
+            created_by: caller.actor.clone(),
+            not_before,
+            state: State::Gating,
+            updated_at: now,
+            fleet: None,
+            epoch: None,
+            shares: Vec::new(),
+            prediction: None,
+            bet: WindowBet::new(policy.alpha, &[]),
+            policy,
+            decisions: 0,
+            last_hash: String::new(),
+        };
+        let superseded_ids = superseded.iter().map(|rollout| rollout.id.clone()).collect();
+        if new.validate_only {
+            return Ok((rollout, superseded_ids));
+        }
+        let mut draft = Draft::default();
+        for old in superseded {
+            let closing = Closing {
+                step: Step::Supersede,
+                state: State::Superseded { at: now, by: Some(rollout.id.clone()) },
+                actor: caller.actor.clone(),
+                reason: Reason::TakenOver { by: Some(rollout.id.clone()) },
+            };
+            close(&mut draft, &snapshot, old, self.standing(&old.id).as_deref(), closing, now)?;
+        }
+        let rollout = logged(
+            &mut draft,
+            None,
+            rollout,
+            Note { actor: caller.actor.clone(), action: "create", reason: Reason::Created, evidence: Evidence::default(), folded: 0 },
+            now,
+        );
+        draft.create(keys::rollout(&rollout.id), encode(&rollout));
+        self.commit(draft).await?;
+        self.wake_promotion();
+        Ok((rollout, superseded_ids))
+    }
+
+    /// Asks the promotion loop to do something to a rollout, and waits until it is durable.
+    ///
+    /// # Errors
+    /// If the rollout's state does not allow it, or the caller's view of it is stale.
+    pub async fn act(&self, caller: &Identity, id: &RolloutId, verb: Verb, expected_revision: u64, words: &str) -> Result<Arc<Rollout>, Refusal> {
+        caller.require(&[Role::ReleaseManager])?;
+        if words.len() > WORDS_MAX {
+            return Err(Refusal::invalid("reason", format!("{} bytes; at most {WORDS_MAX}", words.len())));
+        }
+        let words: String = words.chars().filter(|c| !c.is_control()).collect();
+        let snapshot = self.snapshot();
+        let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+        caller.require_pin_set(&rollout.pin_set)?;
+        self.ask_promotion(id.clone(), verb, caller.actor.clone(), words, expected_revision).await
+    }
+
+    /// The decisions of a rollout after `after`, at most `max`, and whether more follow.
+    ///
+    /// # Errors
+    /// If there is no such rollout.
+    pub async fn decisions(&self, caller: &Identity, id: &RolloutId, after: u64, max: usize) -> Result<(Vec<LogEntry>, bool), Refusal> {
+        self.visible_rollout(caller, id)?;
+        let last = (after > 0).then(|| keys::log(id, after));
+        let page = self.store.page(&keys::log_prefix(id), last.as_ref(), max).await?;
+        let entries: Result<Vec<LogEntry>, _> =
+            page.entries.iter().map(|entry| crate::store::records::decode(&entry.key, &entry.value)).collect();
+        Ok((entries?, page.more))
+    }
+
+    /// A rollout, for a viewer.
+    ///
+    /// # Errors
+    /// If there is none, or the caller may not see it.
+    pub fn visible_rollout(&self, caller: &Identity, id: &RolloutId) -> Result<Arc<Rollout>, Refusal> {
+        caller.require(&[Role::Viewer])?;
+        let snapshot = self.snapshot();
+        let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+        caller.require_pin_set(&rollout.pin_set)?;
+        Ok(Arc::clone(rollout))
+    }
+}
+
+type NotBefore = Option<(Timestamp, String)>;
+
+/// What the candidates change, each checked, and when the youngest is old enough.
+fn changes(snapshot: &Snapshot, entry: &PinSetEntry, new: &NewRollout) -> Result<(Vec<PackageChange>, NotBefore), Refusal> {
+    if new.candidates.is_empty() || new.candidates.len() > CANDIDATES_MAX {
+        return Err(Refusal::invalid("candidates", format!("{} packages; give 1 to {CANDIDATES_MAX}", new.candidates.len())));
+    }
+    let record = &entry.stored.record;
+    let mut changes: Vec<PackageChange> = Vec::new();
+    let mut not_before: NotBefore = None;
+    for (index, candidate) in new.candidates.iter().enumerate() {
+        let field = |name: &str| format!("candidates[{index}].{name}");
+        let change = change(entry, candidate, new.allow_downgrade, &field)?;
+        if changes.iter().any(|other| other.package == change.package && other.marker == change.marker) {
+            return Err(Refusal::invalid(field("package"), format!("`{}` is named twice", candidate.package)));
+        }
+        if let Some(to) = &change.to
+            && let Some(block) = snapshot.block(&record.name, &change.package, to)
+        {
+            let block = &block.record;
+            return Err(Refusal::blocked(&record.name, &change.package, to.as_str(), block.at, &block.rollout));
+        }
+        if !record.policy.minimum_age.is_zero() {
+            let published = candidate.published_at.ok_or_else(|| {
+                Refusal::invalid(field("publish_time"), "the policy asks for a minimum age; say when the version was published")
+            })?;
+            let old_enough = published.plus(record.policy.minimum_age);
+            if not_before.as_ref().is_none_or(|(latest, _)| old_enough > *latest) {
+                not_before = Some((old_enough, change.package.written().to_owned()));
+            }
+        }
+        changes.push(change);
+    }
+    Ok((changes, not_before))
+}
+
+fn change(
+    entry: &PinSetEntry,
+    candidate: &Candidate,
+    allow_downgrade: bool,
+    field: &dyn Fn(&str) -> String,
+) -> Result<PackageChange, Refusal> {
+    let record = &entry.stored.record;
+    let package = PackageName::parse(record.ecosystem, &candidate.package)
+        .map_err(|error| Refusal::invalid(field("package"), error))?;
+    let version = Version::parse(record.ecosystem, &candidate.version)
+        .map_err(|error| Refusal::invalid(field("version"), error))?;
+    let pin = pin_of(&entry.baseline, &record.name, &package, record.ecosystem, &candidate.marker, field)?;
+    let written = pin.package.written();
+    if version == pin.version {
+        return Err(Refusal::Precondition {
+            code: "BASELINE_ALREADY",
+            cause: format!("`{written}` {version} is the baseline of `{}` already", record.name),
+            hint: "there is nothing to try".to_owned(),
+        });
+    }
+    if !version.is_newer_than(&pin.version) && !allow_downgrade {
+        return Err(Refusal::Precondition {
+            code: "NOT_NEWER",
+            cause: format!("`{written}` {version} is not newer than the baseline {}", pin.version),
+            hint: "`--allow-downgrade` starts it all the same".to_owned(),
+        });
+    }
+    Ok(PackageChange {
+        package: pin.package.clone(),
+        marker: pin.marker.clone(),
+        from: Some(pin.version.clone()),
+        to: Some(version),
+    })
+}
+
+fn pin_of<'a>(
+    baseline: &'a Pins,
+    pin_set: &PinSetName,
+    package: &PackageName,
+    ecosystem: pinion_core::ecosystem::Ecosystem,
+    marker: &str,
+    field: &dyn Fn(&str) -> String,
+) -> Result<&'a Pin, Refusal> {
+    let marker = (!marker.is_empty())
+        .then(|| Marker::parse(ecosystem, marker))
+        .transpose()
+        .map_err(|error| Refusal::invalid(field("marker"), error))?;
+    let pins: Vec<&Pin> = baseline
+        .of_package(package)
+        .filter(|pin| marker.is_none() || pin.marker == marker)
+        .collect();
+    match pins[..] {
+        [pin] => Ok(pin),
+        [] => Err(Refusal::NotFound {
+            kind: "package",
+            name: format!("{} in {pin_set}", package.written()),
+            hint: "`pinion pin-set show --pins` lists its packages; import the file that has it first",
+        }),
+        _ => {
+            let markers: Vec<String> =
+                pins.iter().map(|pin| pin.marker.as_ref().map_or_else(|| "none".to_owned(), |m| format!("`{m}`"))).collect();
+            Err(Refusal::invalid(
+                field("marker"),
+                format!("`{}` has {} pins; name the marker of one: {}", package.written(), pins.len(), markers.join(", ")),
+            ))
+        }
+    }
+}
+
+/// Open rollouts that the policy ends for the new one.
+fn in_the_way<'a>(snapshot: &'a Snapshot, entry: &PinSetEntry, changes: &[PackageChange]) -> Result<Vec<&'a Arc<Rollout>>, Refusal> {
+    let record = &entry.stored.record;
+    let open = snapshot.open_rollouts(&record.name);
+    let overlapping: Vec<&Arc<Rollout>> =
+        open.iter().filter(|rollout| changes.iter().any(|change| rollout.concerns(&change.package))).collect();
+    if let (Some(rollout), Overlap::Refuse) = (overlapping.first(), record.policy.overlap) {
+        return Err(Refusal::Precondition {
+            code: "OVERLAP",
+            cause: format!(
+                "the open rollout `{}` changes the same package ({})",
+                rollout.id,
+                super::pins::changes_in_words(rollout)
+            ),
+            hint: format!("wait until it has ended, or `pinion rollout abort {}`", rollout.id),
+        });
+    }
+    let most = record.policy.open_rollouts_max as usize;
+    if open.len() - overlapping.len() >= most {
+        return Err(Refusal::Exhausted {
+            cause: format!("{} rollouts of `{}` are open, as many as its policy allows", open.len(), record.name),
+            hint: "wait until one has ended, or raise `open_rollouts_max`".to_owned(),
+        });
+    }
+    Ok(overlapping)
+}
+
+/// How a rollout ends.
+pub(crate) struct Closing {
+    pub(crate) step: Step,
+    pub(crate) state: State,
+    pub(crate) actor: Actor,
+    pub(crate) reason: Reason,
+}
+
+/// Puts the end of a rollout, with its decision, into a transaction.
+pub(crate) fn close(
+    draft: &mut Draft,
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    standing: Option<&Standing>,
+    closing: Closing,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let modified = snapshot.rollout(&rollout.id).ok_or_else(|| Refusal::no_rollout(&rollout.id))?.modified;
+    let next = rollout.enter(closing.step, closing.state, now)?;
+    let note = Note {
+        actor: closing.actor,
+        action: closing.step.as_str(),
+        reason: closing.reason,
+        evidence: standing.map(|standing| standing.evidence.clone()).unwrap_or_default(),
+        folded: standing.map_or(0, |standing| standing.folded),
+    };
+    let next = logged(draft, Some(rollout), next, note, now);
+    draft.replace(keys::rollout(&next.id), modified, encode(&next));
+    Ok(())
+}
+
+/// What the decision log says beside the rollout itself.
+pub(crate) struct Note {
+    pub(crate) actor: Actor,
+    pub(crate) action: &'static str,
+    pub(crate) reason: Reason,
+    pub(crate) evidence: Evidence,
+    pub(crate) folded: u64,
+}
+
+/// Puts the decision that leads from `before` to `after` into a transaction, and returns `after` bound to it.
+pub(crate) fn logged(draft: &mut Draft, before: Option<&Rollout>, mut after: Rollout, note: Note, now: Timestamp) -> Rollout {
+    let entry = LogEntry {
+        sequence: after.decisions + 1,
+        at: now,
+        actor: note.actor,
+        action: note.action.to_owned(),
+        reason: note.reason,
+        share_before: before.map_or(Share::ZERO, Rollout::share),
+        share_after: after.share(),
+        epoch: after.epoch_index(),
+        folded: note.folded,
+        evidence: note.evidence,
+        previous_hash: after.last_hash.clone(),
+        hash: String::new(),
+    }
+    .sealed();
+    draft.create(keys::log(&after.id, entry.sequence), encode(&entry));
+    after.decisions = entry.sequence;
+    after.last_hash = entry.hash;
+    after
+}

@@ -1,0 +1,27 @@
+//! What we do unasked. A loop takes no input, can be woken early, may run twice at once in two processes,
+//! and commits only if what it read is still true.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+pub mod filing;
+pub mod fold;
+pub mod history;
+pub mod promotion;
+pub mod track;
+
+/// Wakes a loop early.
+#[derive(Clone, Debug, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    /// Wakes the loop, once however often it is called until the loop has run.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.0.notified().await;
+    }
+}

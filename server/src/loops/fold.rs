@@ -1,0 +1,287 @@
+//! Journal records become cells and history: in the order of their commits, each report once.
+//!
+//! Cells are written before the journal record is removed, and merge to the same whatever happens twice,
+//! so a fold that dies half way is done again without harm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pinion_core::evidence::{Cell, Event, Mark, Member, Ordinal};
+use pinion_core::name::{Platform, RolloutId};
+use pinion_core::outcome::Outcome;
+use pinion_core::prediction::{HISTORY_DAYS, Prediction, stratum};
+use pinion_core::rollout::{Fleet, Rollout};
+use pinion_core::time::Timestamp;
+use pinion_core::window_bet::{PAIR_SLOTS, PLATFORM_SLOTS};
+
+use super::history::{ACTIVE_DAYS, History};
+use super::track::Track;
+use crate::controller::{Controller, Inbox, Journaled, order};
+use crate::snapshot::{Snapshot, subject};
+use crate::store::records::{EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, encode_seen};
+use crate::store::{Commit, Error, Operation, Revision, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys};
+
+/// Records that are folded before their removal is written.
+const BATCH: usize = 64;
+/// Pulls of one journal record.
+const PULLS: usize = 500;
+
+/// Everything that reports have led to, in memory.
+#[derive(Debug)]
+pub struct Fold {
+    controller: Arc<Controller>,
+    inbox: Inbox,
+    history: History,
+    tracks: BTreeMap<RolloutId, Track>,
+    folded: Revision,
+    sequence: u64,
+}
+
+impl Fold {
+    /// The fold as the store has it.
+    ///
+    /// # Errors
+    /// If history cannot be read. A rollout whose evidence cannot be read is returned with the cause.
+    pub async fn load(controller: Arc<Controller>, inbox: Inbox) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
+        let store = controller.store.as_ref();
+        let snapshot = controller.snapshot();
+        let history = History::load(store).await?;
+        let mut tracks = BTreeMap::new();
+        let mut unreadable = Vec::new();
+        for rollout in snapshot.all_open_rollouts() {
+            match Track::load(store, &snapshot, rollout).await {
+                Ok(track) => {
+                    tracks.insert(rollout.id.clone(), track);
+                }
+                Err(error) => unreadable.push((Arc::clone(rollout), error)),
+            }
+        }
+        let folded = snapshot.all_open_rollouts().filter_map(|r| r.epoch.as_ref()).map(|epoch| epoch.folded).max();
+        let fold = Self { inbox, history, tracks, folded: folded.unwrap_or(0), sequence: 0, controller };
+        Ok((fold, unreadable))
+    }
+
+    /// Reports up to this revision are counted.
+    pub const fn folded(&self) -> Revision {
+        self.folded
+    }
+
+    /// The evidence of a rollout.
+    pub fn track(&mut self, rollout: &Rollout) -> &mut Track {
+        self.tracks.entry(rollout.id.clone()).or_insert_with(|| Track::new(rollout))
+    }
+
+    /// Forgets the evidence of rollouts that have ended.
+    pub fn keep_open(&mut self, snapshot: &Snapshot) {
+        self.tracks.retain(|id, _| snapshot.rollout(id).is_some_and(|rollout| rollout.record.state.is_open()));
+    }
+
+    /// Counts everything that is acknowledged.
+    ///
+    /// # Errors
+    /// If the store cannot keep what was counted.
+    pub async fn fold_all(&mut self) -> Result<(), Error> {
+        self.journal_pulls().await?;
+        self.controller.all_on_the_way().await;
+        let mut waiting = Vec::new();
+        while let Ok(journaled) = self.inbox.journaled.try_recv() {
+            waiting.push(journaled);
+        }
+        waiting.sort_by_key(|journaled| journaled.revision);
+        for batch in waiting.chunks(BATCH) {
+            self.fold_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn journal_pulls(&mut self) -> Result<(), Error> {
+        let at = self.controller.clock.now();
+        let mut entries = Vec::new();
+        while let Ok(ordinal) = self.inbox.pulls.try_recv() {
+            entries.push(JournalEntry { ordinal, report: 0, at, event: JournalEvent::Polled });
+        }
+        for entries in entries.chunks(PULLS) {
+            self.controller.journal(JournalRecord { entries: entries.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn fold_batch(&mut self, batch: &[Journaled]) -> Result<(), Error> {
+        let snapshot = self.controller.snapshot();
+        let mut reports: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+        for journaled in batch {
+            for (index, entry) in journaled.record.entries.iter().enumerate() {
+                let mark = Mark { order: order(journaled.revision, index), at: entry.at };
+                if entry.report != 0 {
+                    if !self.controller.counts_at(entry, mark.order) {
+                        continue;
+                    }
+                    reports.entry(entry.at.day()).or_default().push(entry.report);
+                }
+                self.fold_entry(&snapshot, entry, mark);
+            }
+            self.folded = self.folded.max(journaled.revision);
+        }
+        self.write(&snapshot, batch, reports).await?;
+        self.controller.folded(batch.len() as u64);
+        Ok(())
+    }
+
+    fn fold_entry(&mut self, snapshot: &Snapshot, entry: &JournalEntry, mark: Mark) {
+        let event = match entry.event {
+            JournalEvent::Polled => Event::Polled,
+            JournalEvent::Reported(outcome) => {
+                let previous_failed = match outcome {
+                    Outcome::Started => false,
+                    Outcome::Passed => self.history.note(entry.ordinal, entry.at, None),
+                    Outcome::Failed { category, .. } => self.history.note(entry.ordinal, entry.at, Some(category)),
+                };
+                Event::Reported { outcome, previous_failed }
+            }
+        };
+        let cell = Cell::of(event, mark);
+        let Some(member) = snapshot.members(entry.ordinal).next() else { return };
+        for rollout in snapshot.open_rollouts(&member.pin_set) {
+            let counts = rollout.epoch.as_ref().is_some_and(|epoch| mark.order >= order(epoch.folded + 1, 0));
+            if counts && let Some(track) = self.tracks.get_mut(&rollout.id) {
+                track.note(snapshot, rollout, entry.ordinal, &cell);
+            }
+        }
+    }
+
+    /// Writes cells and history, then, in a transaction of its own, the removal of what they came from.
+    async fn write(&mut self, snapshot: &Snapshot, batch: &[Journaled], reports: BTreeMap<i64, Vec<u64>>) -> Result<(), Error> {
+        let mut counted = self.history.take_changes(self.controller.clock.now());
+        for rollout in snapshot.all_open_rollouts() {
+            if let Some(track) = self.tracks.get_mut(&rollout.id) {
+                counted.extend(track.take_changes(rollout));
+            }
+        }
+        self.commit_in_parts(counted).await?;
+        let mut removal: Vec<Operation> =
+            batch.iter().map(|journaled| Operation::Delete(journaled.key.clone())).collect();
+        for (day, reports) in reports {
+            for reports in reports.chunks(1500) {
+                self.sequence += 1;
+                removal.push(Operation::Put(keys::seen(day, self.controller.process(), self.sequence), encode_seen(reports)));
+            }
+        }
+        self.commit_in_parts(removal).await
+    }
+
+    /// Commits operations that are harmless to repeat, in as many transactions as it takes.
+    ///
+    /// # Errors
+    /// If the store cannot keep them.
+    pub async fn commit_in_parts(&self, operations: Vec<Operation>) -> Result<(), Error> {
+        let mut part: Vec<Operation> = Vec::new();
+        let mut bytes = 0;
+        let mut parts = Vec::new();
+        for operation in operations {
+            let size = match &operation {
+                Operation::Put(key, value) => key.as_str().len() + value.len(),
+                Operation::Delete(key) => key.as_str().len(),
+            };
+            if part.len() == TXN_ITEMS_MAX || bytes + size > TXN_BYTES_MAX {
+                parts.push(std::mem::take(&mut part));
+                bytes = 0;
+            }
+            bytes += size;
+            part.push(operation);
+        }
+        parts.extend((!part.is_empty()).then_some(part));
+        for operations in parts {
+            match self.controller.store.commit(Transaction { conditions: Vec::new(), operations }).await? {
+                Commit::Done(_) => {}
+                Commit::Conflict => return Err(Error::Unknown("an unconditional transaction conflicted".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// The draw keys of a pin set that a rollout can draw and that are active, each with one of its environments.
+    fn active<'a>(&self, snapshot: &'a Snapshot, rollout: &Rollout, now: Timestamp) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
+        let oldest = now.day() - ACTIVE_DAYS;
+        let mut active = BTreeMap::new();
+        for environment in snapshot.environments().filter(|environment| environment.pin_set == rollout.pin_set) {
+            let eligible = subject(environment).is_eligible(rollout);
+            let is_active = environment.created_at.day() >= oldest || self.history.is_active(environment.ordinal, now);
+            if eligible && is_active {
+                active.entry(environment.ordinal).or_insert(environment.as_ref());
+            }
+        }
+        active
+    }
+
+    /// The fleet of a rollout as it is now.
+    pub fn fleet(&self, snapshot: &Snapshot, rollout: &Rollout, now: Timestamp) -> Fleet {
+        let active = self.active(snapshot, rollout, now);
+        let mut failing_days = [0u64; HISTORY_DAYS + 1];
+        for ordinal in active.keys() {
+            let days = self.history.failing_days(*ordinal, now) as usize;
+            failing_days[days.min(HISTORY_DAYS)] += 1;
+        }
+        Fleet {
+            population: u32::try_from(active.len()).unwrap_or(u32::MAX),
+            prediction: Prediction::from_history(&failing_days, &self.history.failures(now)),
+        }
+    }
+
+    /// The pool of an epoch that opens now: who is active and not exposed yet, with what is fixed before the draw is used.
+    pub fn pool(&self, snapshot: &Snapshot, rollout: &Rollout, now: Timestamp) -> Pool {
+        let active = self.active(snapshot, rollout, now);
+        let platforms = most_common_platforms(active.values().copied());
+        let partners: Vec<Arc<Rollout>> = snapshot
+            .open_rollouts(&rollout.pin_set)
+            .iter()
+            .filter(|other| other.id != rollout.id)
+            .take(PAIR_SLOTS)
+            .cloned()
+            .collect();
+        let before = rollout.last_share();
+        let members = active
+            .into_iter()
+            .filter(|(_, environment)| !before.exposes(rollout.seed.draw(environment.draw_key())))
+            .map(|(ordinal, environment)| Member {
+                ordinal,
+                stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now))).unwrap_or(u8::MAX),
+                platform: slot(&platforms, environment),
+                partners: partner_bits(&partners, environment),
+            })
+            .collect();
+        Pool { members, platforms, partners: partners.iter().map(|partner| partner.id.clone()).collect() }
+    }
+}
+
+/// Who can be drawn in an epoch.
+#[derive(Debug)]
+pub struct Pool {
+    /// By ordinal.
+    pub members: Vec<Member>,
+    /// Platforms by slot.
+    pub platforms: Vec<Platform>,
+    /// Other open rollouts by slot.
+    pub partners: Vec<RolloutId>,
+}
+
+fn most_common_platforms<'a>(environments: impl Iterator<Item = &'a EnvironmentRecord>) -> Vec<Platform> {
+    let mut counts: BTreeMap<&Platform, u32> = BTreeMap::new();
+    for platform in environments.filter_map(|environment| environment.platform.as_ref()) {
+        *counts.entry(platform).or_default() += 1;
+    }
+    let mut platforms: Vec<(&Platform, u32)> = counts.into_iter().collect();
+    platforms.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    platforms.into_iter().take(PLATFORM_SLOTS).map(|(platform, _)| platform.clone()).collect()
+}
+
+fn slot(platforms: &[Platform], environment: &EnvironmentRecord) -> Option<u8> {
+    let platform = environment.platform.as_ref()?;
+    platforms.iter().position(|other| other == platform).and_then(|slot| u8::try_from(slot).ok())
+}
+
+fn partner_bits(partners: &[Arc<Rollout>], environment: &EnvironmentRecord) -> u32 {
+    let subject = subject(environment);
+    let exposed = partners.iter().enumerate().filter(|(_, partner)| subject.is_exposed(partner));
+    exposed.fold(0, |bits, (slot, _)| bits | 1 << slot)
+}
+

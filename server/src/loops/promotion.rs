@@ -1,0 +1,364 @@
+//! The promotion loop: counts everything that is acknowledged, decides on it, and writes the decision.
+//!
+//! What people ask of a rollout is carried out here too, so that it is decided on the same evidence.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinion_core::decide::{Action, Decision, decide};
+use pinion_core::draw::Share;
+use pinion_core::evidence::Evidence;
+use pinion_core::name::RolloutId;
+use pinion_core::path::Step as PathStep;
+use pinion_core::reason::Reason;
+use pinion_core::rollout::{Fleet, Opening, Rollout, Settled};
+use pinion_core::state::{Actor, State, Step};
+use pinion_core::time::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Wake;
+use super::fold::{Fold, Pool};
+use super::track::pool_changes;
+use crate::controller::{Controller, Draft, Inbox, Note, Refusal, Standing, Verb, logged};
+use crate::loops::filing;
+use crate::store::Error;
+use crate::store::keys;
+use crate::store::records::encode;
+
+/// How often it looks without being woken.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Decisions about one rollout in one tick: windows end, then the share rises.
+const DECISIONS_PER_TICK: usize = 4;
+
+/// What a person asks of a rollout.
+#[derive(Debug)]
+pub struct Ask {
+    pub(crate) rollout: RolloutId,
+    pub(crate) verb: Verb,
+    pub(crate) actor: Actor,
+    pub(crate) words: String,
+    pub(crate) expected_revision: u64,
+    pub(crate) answer: oneshot::Sender<Result<Arc<Rollout>, Refusal>>,
+}
+
+/// What reaches the loop.
+#[derive(Debug)]
+pub enum Command {
+    /// A person asks.
+    Ask(Ask),
+    /// Somebody waits for a tick to be over.
+    Tick(oneshot::Sender<()>),
+}
+
+/// The promotion loop.
+#[derive(Debug)]
+pub struct Promotion {
+    controller: Arc<Controller>,
+    fold: Fold,
+    commands: mpsc::Receiver<Command>,
+    wake: Wake,
+}
+
+impl Promotion {
+    /// The loop as the store has it. Rollouts whose evidence cannot be read are frozen.
+    ///
+    /// # Errors
+    /// If history cannot be read.
+    pub async fn load(
+        controller: Arc<Controller>,
+        inbox: Inbox,
+        commands: mpsc::Receiver<Command>,
+        wake: Wake,
+    ) -> Result<Self, Error> {
+        let (fold, unreadable) = Fold::load(Arc::clone(&controller), inbox).await?;
+        let mut promotion = Self { controller, fold, commands, wake };
+        for (rollout, error) in unreadable {
+            tracing::error!(rollout = %rollout.id, %error, "evidence cannot be read; the rollout is frozen");
+            promotion.freeze(&rollout, error.to_string()).await;
+        }
+        Ok(promotion)
+    }
+
+    /// Runs until it is cancelled.
+    pub async fn run(mut self, cancelled: CancellationToken) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = cancelled.cancelled() => break,
+                command = self.commands.recv() => command,
+                () = self.wake.woken() => None,
+                _ = interval.tick() => None,
+            };
+            let mut commands: Vec<Command> = command.into_iter().collect();
+            while let Ok(command) = self.commands.try_recv() {
+                commands.push(command);
+            }
+            self.tick(commands).await;
+        }
+        if let Err(error) = self.fold.fold_all().await {
+            tracing::warn!(%error, "reports stay in the journal until the next start");
+        }
+    }
+
+    async fn tick(&mut self, commands: Vec<Command>) {
+        let started = std::time::Instant::now();
+        let mut waiting = Vec::new();
+        let folded = self.fold.fold_all().await;
+        for command in commands {
+            match command {
+                Command::Ask(ask) => self.carry_out(ask).await,
+                Command::Tick(done) => waiting.push(done),
+            }
+        }
+        match folded {
+            Ok(()) => self.decide_all().await,
+            Err(error) => tracing::error!(%error, "reports could not be counted; nothing is decided"),
+        }
+        let snapshot = self.controller.snapshot();
+        self.fold.keep_open(&snapshot);
+        self.controller.metrics.tick(started.elapsed());
+        for done in waiting {
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        }
+    }
+
+    async fn decide_all(&mut self) {
+        let mut standings = HashMap::new();
+        let open: Vec<RolloutId> = self.controller.snapshot().all_open_rollouts().map(|rollout| rollout.id.clone()).collect();
+        for id in open {
+            for _ in 0..DECISIONS_PER_TICK {
+                let Some((rollout, standing, decision)) = self.decide_one(&id) else { break };
+                standings.insert(id.clone(), Arc::new(standing));
+                if decision.action == Action::Wait {
+                    break;
+                }
+                let action = decision.action.clone();
+                if let Err(refusal) = self.execute(&rollout, decision, &Actor::Controller).await {
+                    tracing::error!(rollout = %id, ?action, %refusal, "a decision could not be written; it is made anew");
+                    break;
+                }
+            }
+        }
+        self.controller.show_standings(standings);
+    }
+
+    fn decide_one(&mut self, id: &RolloutId) -> Option<(Arc<Rollout>, Standing, Decision)> {
+        let snapshot = self.controller.snapshot();
+        let rollout = Arc::clone(&snapshot.rollout(id)?.record);
+        let now = self.controller.clock.now();
+        let fleet = self.fold.fleet(&snapshot, &rollout, now);
+        let evidence = self.evidence(&rollout, &fleet);
+        let decision = decide(&rollout, &evidence, &fleet, now);
+        let standing = Standing {
+            evidence,
+            reason: decision.reason.clone(),
+            ahead: rollout.ahead(&fleet),
+            folded: self.fold.folded(),
+        };
+        Some((rollout, standing, decision))
+    }
+
+    fn evidence(&mut self, rollout: &Rollout, fleet: &Fleet) -> Evidence {
+        let population = rollout.fleet.as_ref().map_or(fleet.population, |fleet| fleet.population);
+        self.fold.track(rollout).evidence(rollout, population)
+    }
+
+    async fn execute(&mut self, rollout: &Rollout, decision: Decision, actor: &Actor) -> Result<(), Refusal> {
+        let now = self.controller.clock.now();
+        let Decision { action, reason } = decision;
+        match action {
+            Action::Wait => Ok(()),
+            Action::Settle => self.settle(rollout, reason, now).await,
+            Action::Raise(step, share) => self.raise(rollout, (step, share), reason, actor, now).await,
+            Action::Complete => self.complete(rollout, reason, actor, now).await,
+            Action::RollBack => self.roll_back(rollout, reason, actor, now).await,
+            Action::Pause => {
+                let state = State::Paused { by: Actor::Controller };
+                self.enter(rollout, Step::Pause, state, reason, actor, now).await
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, ask: Ask) {
+        let Ask { rollout: id, verb, actor, words, expected_revision, answer } = ask;
+        let result = self.try_carry_out(&id, verb, actor, words, expected_revision).await;
+        let result = result.and_then(|()| {
+            let snapshot = self.controller.snapshot();
+            snapshot.rollout(&id).map(|stored| Arc::clone(&stored.record)).ok_or_else(|| Refusal::no_rollout(&id))
+        });
+        // The person may have gone; what was asked for has happened all the same.
+        let _ = answer.send(result);
+    }
+
+    async fn try_carry_out(&mut self, id: &RolloutId, verb: Verb, actor: Actor, words: String, expected: u64) -> Result<(), Refusal> {
+        let snapshot = self.controller.snapshot();
+        let stored = snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?;
+        let rollout = &stored.record;
+        if expected != 0 && expected != rollout.decisions {
+            return Err(Refusal::Stale { what: format!("rollout `{id}`"), now: format!("at revision {}", rollout.decisions) });
+        }
+        rollout.check(verb.step())?;
+        let now = self.controller.clock.now();
+        let reason = Reason::Asked { words };
+        match verb {
+            Verb::Pause => self.enter(rollout, Step::Pause, State::Paused { by: actor.clone() }, reason, &actor, now).await,
+            Verb::Resume => self.enter(rollout, Step::Resume, State::Baking, reason, &actor, now).await,
+            Verb::Abort => {
+                let state = State::Aborted { at: now, by: actor.clone() };
+                self.enter(rollout, Step::Abort, state, reason, &actor, now).await
+            }
+            Verb::RollBack => self.roll_back(rollout, reason, &actor, now).await,
+            Verb::Promote(share) => {
+                let fleet = self.fold.fleet(&snapshot, rollout, now);
+                let to = promotion_target(rollout, share, &fleet)?;
+                self.raise(rollout, to, reason, &actor, now).await
+            }
+        }
+    }
+
+    async fn settle(&mut self, rollout: &Rollout, reason: Reason, now: Timestamp) -> Result<(), Refusal> {
+        let track = self.fold.track(rollout);
+        let mut bet = track.bet.clone();
+        let Some(mut windows) = track.evidence.clone() else { return Ok(()) };
+        windows.settle(&mut bet);
+        let settled = Settled { at: now, control: *windows.control_by_stratum() };
+        let next = rollout.settle(bet, settled)?;
+        let bet = next.bet.clone();
+        self.write(rollout, next, Step::Settle, reason, &Actor::Controller, Draft::default(), now).await?;
+        let track = self.fold.track(rollout);
+        track.evidence = Some(windows);
+        track.bet = bet;
+        Ok(())
+    }
+
+    async fn raise(
+        &mut self,
+        rollout: &Rollout,
+        to: (PathStep, Share),
+        reason: Reason,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let snapshot = self.controller.snapshot();
+        let Pool { members, platforms, partners } = self.fold.pool(&snapshot, rollout, now);
+        let (changes, pool) = pool_changes(rollout, rollout.epoch_index() + 1, &members);
+        self.fold.commit_in_parts(changes).await?;
+        let fleet = self.fold.fleet(&snapshot, rollout, now);
+        let folded = self.fold.folded();
+        // What was bet on in the epoch that ends is carried over by the bet itself.
+        let carried = Rollout { bet: self.fold.track(rollout).bet.clone(), ..rollout.clone() };
+        let next = carried.raise(Opening { fleet, to, folded, pool, platforms, partners }, now)?;
+        let next = self.write(rollout, next, Step::Raise, reason, actor, Draft::default(), now).await?;
+        let snapshot = self.controller.snapshot();
+        self.fold.track(&next).open_epoch(&snapshot, &next, members);
+        Ok(())
+    }
+
+    async fn complete(&mut self, rollout: &Rollout, reason: Reason, actor: &Actor, now: Timestamp) -> Result<(), Refusal> {
+        let next = rollout.enter(Step::Complete, State::Completed { at: now }, now)?;
+        let snapshot = self.controller.snapshot();
+        let mut draft = Draft::default();
+        self.controller.put_candidate(&mut draft, &snapshot, rollout, now)?;
+        let evidence = self.evidence_now(rollout);
+        filing::intend(&mut draft, &snapshot, &filing::Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, is_rollback: false })?;
+        self.write(rollout, next, Step::Complete, reason, actor, draft, now).await?;
+        self.controller.wake_filing();
+        Ok(())
+    }
+
+    async fn roll_back(&mut self, rollout: &Rollout, reason: Reason, actor: &Actor, now: Timestamp) -> Result<(), Refusal> {
+        let snapshot = self.controller.snapshot();
+        let evidence = self.evidence_now(rollout);
+        let mut draft = Draft::default();
+        let intent = filing::Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, is_rollback: true };
+        let filing = filing::intend(&mut draft, &snapshot, &intent)?;
+        self.controller.put_blocks(&mut draft, &snapshot, rollout, &reason, now);
+        let next = rollout.enter(Step::RollBack, State::RolledBack { at: now, filing }, now)?;
+        self.write(rollout, next, Step::RollBack, reason, actor, draft, now).await?;
+        self.controller.wake_filing();
+        Ok(())
+    }
+
+    async fn enter(
+        &mut self,
+        rollout: &Rollout,
+        step: Step,
+        state: State,
+        reason: Reason,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let next = rollout.enter(step, state, now)?;
+        self.write(rollout, next, step, reason, actor, Draft::default(), now).await?;
+        Ok(())
+    }
+
+    async fn freeze(&mut self, rollout: &Rollout, cause: String) {
+        let now = self.controller.clock.now();
+        let state = State::Frozen { cause: cause.clone() };
+        let reason = Reason::EvidenceUnreadable { cause };
+        if rollout.check(Step::Freeze).is_err() {
+            return;
+        }
+        if let Err(refusal) = self.enter(rollout, Step::Freeze, state, reason, &Actor::Controller, now).await {
+            tracing::error!(rollout = %rollout.id, %refusal, "the rollout could not be frozen");
+        }
+    }
+
+    fn evidence_now(&mut self, rollout: &Rollout) -> Evidence {
+        let population = rollout.fleet.as_ref().map_or(0, |fleet| fleet.population);
+        self.fold.track(rollout).evidence(rollout, population)
+    }
+
+    /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction")]
+    async fn write(
+        &mut self,
+        before: &Rollout,
+        after: Rollout,
+        step: Step,
+        reason: Reason,
+        actor: &Actor,
+        mut draft: Draft,
+        now: Timestamp,
+    ) -> Result<Rollout, Refusal> {
+        let evidence = self.evidence_now(before);
+        let controller = Arc::clone(&self.controller);
+        let _lock = controller.lock().await;
+        let snapshot = controller.snapshot();
+        let stored = snapshot.rollout(&before.id).ok_or_else(|| Refusal::no_rollout(&before.id))?;
+        if stored.record.decisions != before.decisions {
+            return Err(Refusal::Stale {
+                what: format!("rollout `{}`", before.id),
+                now: format!("at revision {}", stored.record.decisions),
+            });
+        }
+        let sentence = reason.to_string();
+        let note = Note { actor: actor.clone(), action: step.as_str(), reason, evidence, folded: self.fold.folded() };
+        let after = logged(&mut draft, Some(before), after, note, now);
+        draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
+        controller.commit(draft).await?;
+        controller.metrics.decision(step.as_str());
+        tracing::info!(rollout = %after.id, action = step.as_str(), actor = %actor, share = after.share().value(), reason = sentence, "decided");
+        Ok(after)
+    }
+}
+
+/// Where a person's promotion leads.
+fn promotion_target(rollout: &Rollout, share: Option<Share>, fleet: &Fleet) -> Result<(PathStep, Share), Refusal> {
+    let at = rollout.last_share();
+    match share {
+        Some(share) if share > at => Ok((if share == Share::ONE { PathStep::Full } else { PathStep::Stage }, share)),
+        Some(share) => Err(Refusal::invalid("share", format!("{share} is not above the present {at}; the share never falls"))),
+        None => rollout.next(fleet).ok_or_else(|| Refusal::Precondition {
+            code: "NO_STAGE_AHEAD",
+            cause: format!("rollout `{}` is at {at} and no stage lies ahead", rollout.id),
+            hint: "it completes when its epoch is over".to_owned(),
+        }),
+    }
+}

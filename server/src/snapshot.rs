@@ -1,0 +1,302 @@
+//! What is served: the control records in memory, swapped whole when a commit is durable.
+//!
+//! A projection of the store: the same [`Snapshot::apply`] takes the entries found at start and those of
+//! every commit. Nothing is written here that is not in the store.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use pinion_core::evidence::Ordinal;
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::pin::{Pin, Pins};
+use pinion_core::resolve::Subject;
+use pinion_core::rollout::Rollout;
+use pinion_core::version::Version;
+use serde::de::DeserializeOwned;
+
+use crate::store::keys;
+use crate::store::records::{BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, PinSetRecord, TokenRecord, decode};
+use crate::store::{Entry, Error, Key, Revision};
+
+/// A record with the store's revision of its last change, for conditions.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    /// The record.
+    pub record: Arc<T>,
+    /// The revision of its key.
+    pub modified: Revision,
+}
+
+/// An environment, and whether its pull was noted since its pin set last changed.
+#[derive(Clone, Debug)]
+pub struct EnvironmentEntry {
+    /// The record.
+    pub stored: Stored<EnvironmentRecord>,
+    /// The change of the pin set at which its last pull was noted.
+    pub noted: Arc<AtomicU64>,
+}
+
+/// A pin set with its baseline.
+#[derive(Clone, Debug)]
+pub struct PinSetEntry {
+    /// The record.
+    pub stored: Stored<PinSetRecord>,
+    /// The baseline.
+    pub baseline: Arc<Pins>,
+    /// Lines that are no pins.
+    pub verbatim: Arc<Vec<String>>,
+}
+
+/// Everything that is served, as of one revision.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The revision it is of.
+    pub revision: Revision,
+    sets: imbl::OrdMap<Key, Stored<PinSetRecord>>,
+    chunks: imbl::OrdMap<Key, Arc<(Vec<Pin>, Vec<String>)>>,
+    pin_sets: imbl::OrdMap<PinSetName, PinSetEntry>,
+    blocks: imbl::OrdMap<Key, Stored<BlockRecord>>,
+    rollouts: imbl::OrdMap<RolloutId, Stored<Rollout>>,
+    /// Open rollouts by pin set, and the revision at which any of the set's rollouts last changed.
+    open: imbl::OrdMap<PinSetName, OpenRollouts>,
+    filings: imbl::OrdMap<Key, Stored<FilingRecord>>,
+    environments: imbl::HashMap<EnvironmentId, EnvironmentEntry>,
+    members: imbl::HashMap<Ordinal, imbl::OrdSet<EnvironmentId>>,
+    tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
+    ordinals: imbl::HashMap<Key, Ordinal>,
+}
+
+/// The open rollouts of a pin set.
+#[derive(Clone, Debug, Default)]
+pub struct OpenRollouts {
+    /// In the order of their creation.
+    pub rollouts: Vec<Arc<Rollout>>,
+    /// The revision at which any rollout of the set last changed.
+    pub changed: Revision,
+}
+
+impl Snapshot {
+    /// Takes in a change that is durable.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a record that cannot be read.
+    pub fn apply(&mut self, puts: &[Entry], deletes: &[Key], revision: Revision) -> Result<(), Error> {
+        let mut touched_sets: Vec<PinSetName> = Vec::new();
+        for entry in puts {
+            self.put(entry, &mut touched_sets)?;
+        }
+        for key in deletes {
+            self.delete(key);
+        }
+        for name in touched_sets {
+            self.assemble(&name);
+        }
+        self.revision = self.revision.max(revision);
+        Ok(())
+    }
+
+    fn put(&mut self, entry: &Entry, touched_sets: &mut Vec<PinSetName>) -> Result<(), Error> {
+        let key = &entry.key;
+        let text = key.as_str();
+        if text.starts_with(keys::SET) {
+            let stored: Stored<PinSetRecord> = stored(entry)?;
+            touched_sets.push(stored.record.name.clone());
+            self.sets.insert(key.clone(), stored);
+        } else if text.starts_with(keys::BASE) {
+            let chunk: BaselineChunk = decode(key, &entry.value)?;
+            let pins = chunk.parse().map_err(|cause| Error::Damaged { key: key.to_string(), cause })?;
+            self.chunks.insert(key.clone(), Arc::new((pins, chunk.verbatim)));
+        } else if text.starts_with(keys::BLOCK) {
+            self.blocks.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::ROLLOUT) {
+            self.put_rollout(stored(entry)?);
+        } else if text.starts_with(keys::FILING) {
+            self.filings.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::ENVIRONMENT) {
+            self.put_environment(stored(entry)?);
+        } else if text.starts_with(keys::TOKEN) {
+            self.tokens.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::DRAW_KEY) {
+            self.ordinals.insert(key.clone(), decode(key, &entry.value)?);
+        }
+        Ok(())
+    }
+
+    fn put_rollout(&mut self, stored: Stored<Rollout>) {
+        let open = self.open.entry(stored.record.pin_set.clone()).or_default();
+        open.changed = open.changed.max(stored.modified);
+        open.rollouts.retain(|rollout| rollout.id != stored.record.id);
+        if stored.record.state.is_open() {
+            open.rollouts.push(Arc::clone(&stored.record));
+            open.rollouts.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        }
+        self.rollouts.insert(stored.record.id.clone(), stored);
+    }
+
+    fn put_environment(&mut self, stored: Stored<EnvironmentRecord>) {
+        let id = stored.record.id.clone();
+        self.forget_member(&id);
+        self.members.entry(stored.record.ordinal).or_default().insert(id.clone());
+        let noted = Arc::new(AtomicU64::new(0));
+        self.environments.insert(id, EnvironmentEntry { stored, noted });
+    }
+
+    fn forget_member(&mut self, id: &EnvironmentId) {
+        if let Some(ordinal) = self.environments.get(id).map(|entry| entry.stored.record.ordinal)
+            && let Some(members) = self.members.get_mut(&ordinal)
+        {
+            members.remove(id);
+            if members.is_empty() {
+                self.members.remove(&ordinal);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &Key) {
+        self.blocks.remove(key);
+        self.tokens.remove(key);
+        self.chunks.remove(key);
+        self.ordinals.remove(key);
+        if let Some(id) = key.as_str().strip_prefix(keys::ENVIRONMENT).and_then(|id| id.parse().ok()) {
+            self.forget_member(&id);
+            self.environments.remove(&id);
+        }
+    }
+
+    /// Puts every pin set together, once everything that the store holds was taken in.
+    pub fn reassemble(&mut self) {
+        let names: Vec<PinSetName> = self.sets.values().map(|set| set.record.name.clone()).collect();
+        names.iter().for_each(|name| self.assemble(name));
+    }
+
+    /// Puts a pin set together from its record and its parts.
+    fn assemble(&mut self, name: &PinSetName) {
+        let Some(stored) = self.sets.get(&keys::pin_set(name)).cloned() else { return };
+        let mut baseline = Pins::default();
+        let mut verbatim = Vec::new();
+        for chunk in (0..stored.record.chunks).filter_map(|chunk| self.chunks.get(&keys::baseline(name, chunk))) {
+            for pin in &chunk.0 {
+                baseline.insert(pin.clone());
+            }
+            verbatim.extend(chunk.1.iter().cloned());
+        }
+        let entry = PinSetEntry { stored, baseline: Arc::new(baseline), verbatim: Arc::new(verbatim) };
+        self.pin_sets.insert(name.clone(), entry);
+    }
+
+    /// A pin set.
+    pub fn pin_set(&self, name: &PinSetName) -> Option<&PinSetEntry> {
+        self.pin_sets.get(name)
+    }
+
+    /// Every pin set, by name.
+    pub fn pin_sets(&self) -> impl Iterator<Item = &PinSetEntry> {
+        self.pin_sets.values()
+    }
+
+    /// A rollout.
+    pub fn rollout(&self, id: &RolloutId) -> Option<&Stored<Rollout>> {
+        self.rollouts.get(id)
+    }
+
+    /// Every rollout.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Stored<Rollout>> {
+        self.rollouts.values()
+    }
+
+    /// The rollouts of a pin set that have not ended, in the order of their creation.
+    pub fn open_rollouts(&self, pin_set: &PinSetName) -> &[Arc<Rollout>] {
+        self.open.get(pin_set).map_or(&[], |open| &open.rollouts)
+    }
+
+    /// Every rollout that has not ended.
+    pub fn all_open_rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.open.values().flat_map(|open| &open.rollouts)
+    }
+
+    /// The revision at which a rollout of the pin set last changed.
+    pub fn rollouts_changed(&self, pin_set: &PinSetName) -> Revision {
+        self.open.get(pin_set).map_or(0, |open| open.changed)
+    }
+
+    /// An environment.
+    pub fn environment(&self, id: &EnvironmentId) -> Option<&EnvironmentEntry> {
+        self.environments.get(id)
+    }
+
+    /// Every environment.
+    pub fn environments(&self) -> impl Iterator<Item = &Arc<EnvironmentRecord>> {
+        self.environments.values().map(|entry| &entry.stored.record)
+    }
+
+    /// The environments that share an ordinal.
+    pub fn members(&self, ordinal: Ordinal) -> impl Iterator<Item = &Arc<EnvironmentRecord>> {
+        self.members
+            .get(&ordinal)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.environments.get(id))
+            .map(|entry| &entry.stored.record)
+    }
+
+    /// A token by its key.
+    pub fn token(&self, key: &Key) -> Option<&Stored<TokenRecord>> {
+        self.tokens.get(key)
+    }
+
+    /// Every token with its key.
+    pub fn tokens(&self) -> impl Iterator<Item = (&Key, &Stored<TokenRecord>)> {
+        self.tokens.iter()
+    }
+
+    /// The ordinal of a draw key.
+    pub fn ordinal(&self, draw_key: &str) -> Option<Ordinal> {
+        self.ordinals.get(&keys::draw_key(draw_key)).copied()
+    }
+
+    /// The blocks of a pin set, by package and version.
+    pub fn blocks(&self, pin_set: &PinSetName) -> Vec<&Stored<BlockRecord>> {
+        let mut blocks: Vec<_> = self.blocks.values().filter(|block| block.record.pin_set == *pin_set).collect();
+        blocks.sort_by(|a, b| {
+            (&a.record.package, a.record.version.as_str()).cmp(&(&b.record.package, b.record.version.as_str()))
+        });
+        blocks
+    }
+
+    /// The block of a version, if there is one.
+    pub fn block(&self, pin_set: &PinSetName, package: &PackageName, version: &Version) -> Option<&Stored<BlockRecord>> {
+        self.blocks
+            .values()
+            .find(|block| block.record.pin_set == *pin_set && block.record.package == *package && block.record.version == *version)
+    }
+
+    /// Every filing.
+    pub fn filings(&self) -> impl Iterator<Item = &Stored<FilingRecord>> {
+        self.filings.values()
+    }
+
+    /// The filing of a rollout.
+    pub fn filing_of(&self, rollout: &RolloutId) -> Option<&Stored<FilingRecord>> {
+        self.filings.values().find(|filing| filing.record.rollout == *rollout)
+    }
+
+    /// Environments of a pin set: all, and those that agreed to reporting.
+    pub fn environment_counts(&self, pin_set: &PinSetName) -> (u32, u32) {
+        let mut counts = (0, 0);
+        for environment in self.environments().filter(|environment| environment.pin_set == *pin_set) {
+            counts.0 += 1;
+            counts.1 += u32::from(environment.reporting);
+        }
+        counts
+    }
+}
+
+fn stored<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, Error> {
+    Ok(Stored { record: Arc::new(decode(&entry.key, &entry.value)?), modified: entry.modified })
+}
+
+/// How core sees an environment.
+pub fn subject(environment: &EnvironmentRecord) -> Subject<'_> {
+    Subject { draw_key: environment.draw_key(), reporting: environment.reporting, holds: &environment.holds }
+}
+

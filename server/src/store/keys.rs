@@ -1,0 +1,173 @@
+//! Every key there is, and who writes it.
+//!
+//! | key | record | written by |
+//! |---|---|---|
+//! | `set/<pin set>` | [`PinSetRecord`](super::records::PinSetRecord) | requests of release managers; completion |
+//! | `base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
+//! | `block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
+//! | `ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
+//! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `ro/`, once, never changed |
+//! | `out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `ro/`; then the filing loop |
+//! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
+//! | `tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
+//! | `name/<token name>` | the token's key | with `tok/`, so that names are unique |
+//! | `ord/next`, `cid/<SHA-256 of the draw key>` | the next ordinal; a draw key's own | enrolment |
+//! | `rep/next` | the next process number | process start |
+//! | `j/<process>/<sequence>` | [`JournalRecord`](super::records::JournalRecord) | only that process; removed when folded |
+//! | `seen/<day>/<process>-<sequence>` | folded report ids | the fold, with the removal of `j/` |
+//! | `pool/<rollout>/<epoch>/<chunk>` | members of a pool | the promotion loop, before the epoch opens |
+//! | `obs/<rollout>/<epoch>/<chunk>` | cells | the fold |
+//! | `hist/<day>/<chunk>` | bitmaps of own history | the fold |
+//! | `meta/...`, `lead/...` | the engine's own | the engine |
+
+use pinion_core::evidence::Ordinal;
+use pinion_core::filing::FilingKey;
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId, TokenName};
+use pinion_core::version::Version;
+use sha2::{Digest, Sha256};
+
+use super::Key;
+
+/// Families that are kept in memory, each with everything under it.
+pub const CONTROL_PREFIXES: [&str; 8] = [SET, BASE, BLOCK, ROLLOUT, FILING, ENVIRONMENT, TOKEN, DRAW_KEY];
+
+/// Pin sets.
+pub const SET: &str = "set/";
+/// Baselines.
+pub const BASE: &str = "base/";
+/// Blocked versions.
+pub const BLOCK: &str = "block/";
+/// Rollouts.
+pub const ROLLOUT: &str = "ro/";
+/// Filings.
+pub const FILING: &str = "out/";
+/// Environments.
+pub const ENVIRONMENT: &str = "env/";
+/// Tokens.
+pub const TOKEN: &str = "tok/";
+/// Ordinals of draw keys.
+pub const DRAW_KEY: &str = "cid/";
+/// Reports that are not folded yet.
+pub const JOURNAL: &str = "j/";
+/// Ids of folded reports.
+pub const SEEN: &str = "seen/";
+/// Own history.
+pub const HISTORY: &str = "hist/";
+
+/// A pin set.
+pub fn pin_set(name: &PinSetName) -> Key {
+    Key::new(format!("{SET}{name}"))
+}
+
+/// A part of a baseline.
+pub fn baseline(name: &PinSetName, chunk: usize) -> Key {
+    Key::new(format!("{BASE}{name}/{chunk:04}"))
+}
+
+/// A blocked version.
+pub fn block(name: &PinSetName, package: &PackageName, version: &Version) -> Key {
+    let version = hex::encode(&Sha256::digest(version.as_str())[..8]);
+    Key::new(format!("{BLOCK}{name}/{}/{version}", package.key_segment()))
+}
+
+/// A rollout.
+pub fn rollout(id: &RolloutId) -> Key {
+    Key::new(format!("{ROLLOUT}{id}"))
+}
+
+/// A decision.
+pub fn log(id: &RolloutId, sequence: u64) -> Key {
+    Key::new(format!("{}{sequence:010}", log_prefix(id)))
+}
+
+/// The decisions of a rollout.
+pub fn log_prefix(id: &RolloutId) -> String {
+    format!("log/{id}/")
+}
+
+/// A filing.
+pub fn filing(key: &FilingKey) -> Key {
+    Key::new(format!("{FILING}{key}"))
+}
+
+/// An environment.
+pub fn environment(id: &EnvironmentId) -> Key {
+    Key::new(format!("{ENVIRONMENT}{id}"))
+}
+
+/// A token, by its secret.
+pub fn token(secret: &str) -> Key {
+    Key::new(format!("{TOKEN}{}", hex::encode(Sha256::digest(secret))))
+}
+
+/// The claim on a token's name.
+pub fn token_name(name: &TokenName) -> Key {
+    Key::new(format!("name/{name}"))
+}
+
+/// The next ordinal that nobody has.
+pub fn next_ordinal() -> Key {
+    Key::new("ord/next")
+}
+
+/// The ordinal of a draw key.
+pub fn draw_key(draw_key: &str) -> Key {
+    Key::new(format!("{DRAW_KEY}{}", hex::encode(Sha256::digest(draw_key))))
+}
+
+/// The next number of a process.
+pub fn next_process() -> Key {
+    Key::new("rep/next")
+}
+
+/// A journal record of this process.
+pub fn journal(process: u64, sequence: u64) -> Key {
+    Key::new(format!("{JOURNAL}{process:010}/{sequence:016}"))
+}
+
+/// Folded report ids of a day.
+pub fn seen(day: i64, process: u64, sequence: u64) -> Key {
+    Key::new(format!("{SEEN}{day:08}/{process:010}-{sequence:016}"))
+}
+
+/// The day of a key that [`seen`] made.
+pub fn day_of_seen(key: &Key) -> Option<i64> {
+    key.as_str().strip_prefix(SEEN)?.split('/').next()?.parse().ok()
+}
+
+/// A part of a pool.
+pub fn pool(id: &RolloutId, epoch: u32, chunk: usize) -> Key {
+    Key::new(format!("{}{chunk:06}", pool_prefix(id, epoch)))
+}
+
+/// A pool.
+pub fn pool_prefix(id: &RolloutId, epoch: u32) -> String {
+    format!("pool/{id}/{epoch:05}/")
+}
+
+/// A part of an epoch's cells.
+pub fn cells(id: &RolloutId, epoch: u32, chunk: u32) -> Key {
+    Key::new(format!("{}{chunk:08}", cells_prefix(id, epoch)))
+}
+
+/// The cells of an epoch.
+pub fn cells_prefix(id: &RolloutId, epoch: u32) -> String {
+    format!("obs/{id}/{epoch:05}/")
+}
+
+/// Own history of a day.
+pub fn history(day: i64, chunk: u32) -> Key {
+    Key::new(format!("{HISTORY}{day:08}/{chunk:08}"))
+}
+
+/// The day and the chunk of a key that [`history`] made.
+pub fn place_of_history(key: &Key) -> Option<(i64, u32)> {
+    let (day, chunk) = key.as_str().strip_prefix(HISTORY)?.split_once('/')?;
+    Some((day.parse().ok()?, chunk.parse().ok()?))
+}
+
+/// The chunk that holds an ordinal, and its place there.
+pub const fn chunk_of(ordinal: Ordinal, size: u32) -> (u32, u32) {
+    (ordinal.0 / size, ordinal.0 % size)
+}
+

@@ -1,0 +1,274 @@
+//! What the values hold. Control records are JSON in an envelope with their format; evidence is packed.
+//!
+//! Old formats stay readable: the fixtures under `tests/fixtures/records` hold one of each.
+
+use pinion_core::ecosystem::Ecosystem;
+use pinion_core::evidence::Ordinal;
+use pinion_core::filing::FilingKey;
+use pinion_core::name::{DrawKey, EnvironmentId, ForgeName, PackageName, PinSetName, Platform, RolloutId, TokenName};
+use pinion_core::pin::{Marker, PackageChange, Pin};
+use pinion_core::policy::Policy;
+use pinion_core::resolve::Hold;
+use pinion_core::time::Timestamp;
+use pinion_core::version::Version;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Key};
+
+mod packed;
+
+pub use packed::{
+    CELLS_PER_CHUNK, HISTORY_PER_CHUNK, HistoryChunk, JournalEntry, JournalEvent, JournalRecord, MEMBERS_PER_CHUNK,
+    decode_cells, decode_members, decode_seen, encode_cells, encode_members, encode_seen,
+};
+
+/// The format that is written.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    format: u32,
+    record: T,
+}
+
+/// A control record as a value.
+///
+/// # Panics
+/// Never: every record has a JSON form.
+pub fn encode<T: Serialize>(record: &T) -> bytes::Bytes {
+    serde_json::to_vec(&Envelope { format: FORMAT, record }).expect("every record has a JSON form").into()
+}
+
+/// The control record of a value.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is none, or of a format that this version does not know.
+pub fn decode<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Error> {
+    let damaged = |cause: String| Error::Damaged { key: key.to_string(), cause };
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
+    if format != FORMAT {
+        return Err(damaged(format!("its format {format} is not known to this version; it was written by a newer one")));
+    }
+    let envelope: Envelope<T> = serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
+    Ok(envelope.record)
+}
+
+/// A pin set without its baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PinSetRecord {
+    /// Its name.
+    pub name: PinSetName,
+    /// Its ecosystem.
+    pub ecosystem: Ecosystem,
+    /// Its policy.
+    pub policy: Policy,
+    /// The file its changes are filed against.
+    pub source: Option<SourceRecord>,
+    /// Rises with every change.
+    pub revision: u64,
+    /// Parts of the baseline.
+    pub chunks: usize,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its revision last rose.
+    pub updated_at: Timestamp,
+}
+
+/// A file in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// The forge, by its name in the configuration.
+    pub forge: ForgeName,
+    /// The branch.
+    pub branch: String,
+    /// The path.
+    pub path: String,
+}
+
+/// A part of a baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineChunk {
+    /// How its names and versions are read.
+    pub ecosystem: Ecosystem,
+    /// Package as written, version, marker.
+    pub pins: Vec<(String, String, Option<String>)>,
+    /// Lines that are no pins, as they stand.
+    pub verbatim: Vec<String>,
+}
+
+impl BaselineChunk {
+    /// The pins of the part.
+    ///
+    /// # Errors
+    /// What is wrong with the first one that is none.
+    pub fn parse(&self) -> Result<Vec<Pin>, String> {
+        let parse = |(package, version, marker): &(String, String, Option<String>)| {
+            let package = PackageName::parse(self.ecosystem, package).map_err(|error| error.to_string())?;
+            let version = Version::parse(self.ecosystem, version).map_err(|error| error.to_string())?;
+            let marker = marker.as_ref().map(|marker| Marker::parse(self.ecosystem, marker)).transpose();
+            Ok(Pin { package, version, marker: marker.map_err(|error| error.to_string())? })
+        };
+        self.pins.iter().map(parse).collect()
+    }
+}
+
+/// A version that was rolled back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlockRecord {
+    /// Where.
+    pub pin_set: PinSetName,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// When.
+    pub at: Timestamp,
+    /// By which rollout.
+    pub rollout: RolloutId,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+/// An enrolled environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentRecord {
+    /// Its id.
+    pub id: EnvironmentId,
+    /// The pin set it follows.
+    pub pin_set: PinSetName,
+    /// The number of its draw key.
+    pub ordinal: Ordinal,
+    /// What it is drawn by, if not by its id.
+    pub draw_key: Option<DrawKey>,
+    /// Whether its owner agreed to reporting.
+    pub reporting: bool,
+    /// Such as `linux-x86_64-py3.11`.
+    pub platform: Option<Platform>,
+    /// What its owner refuses.
+    pub holds: Vec<Hold>,
+    /// The SHA-256 of its token's secret, hexadecimal.
+    pub token: String,
+    /// When it was enrolled.
+    pub created_at: Timestamp,
+}
+
+impl EnvironmentRecord {
+    /// What it is drawn by.
+    pub fn draw_key(&self) -> &str {
+        self.draw_key.as_ref().map_or_else(|| self.id.as_str(), |key| key.as_str())
+    }
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Pull pins, enrol, report for its environment.
+    Environment,
+    /// The same, for CI fleets.
+    Ci,
+    /// Read everything but secrets.
+    Viewer,
+    /// Run rollouts and pin sets.
+    ReleaseManager,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// Its name, as people and programs see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::Ci => "ci",
+            Self::Viewer => "viewer",
+            Self::ReleaseManager => "release-manager",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A token without its secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its name; none for an environment's own.
+    pub name: Option<TokenName>,
+    /// What it may do.
+    pub role: Role,
+    /// The only pin set it is good for.
+    pub pin_set: Option<PinSetName>,
+    /// The environment whose own it is.
+    pub environment: Option<EnvironmentId>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A change to be filed: worded when decided, then only carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FilingRecord {
+    /// The same on every try.
+    pub key: FilingKey,
+    /// For which rollout.
+    pub rollout: RolloutId,
+    /// Where.
+    pub source: SourceRecord,
+    /// The ecosystem of the file.
+    pub ecosystem: Ecosystem,
+    /// What changes in the file.
+    pub changes: Vec<PackageChange>,
+    /// The branch that will hold it.
+    pub head: String,
+    /// The subject of its message.
+    pub subject: String,
+    /// The rest of its message.
+    pub body: String,
+    /// When it was decided; also the date of its commit.
+    pub decided_at: Timestamp,
+    /// How far it is.
+    pub state: FilingState,
+    /// Tries so far.
+    pub tries: u32,
+    /// The forge's last words.
+    pub last_answer: String,
+}
+
+/// How far a filing is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum FilingState {
+    /// To be tried.
+    Pending {
+        /// The commit it is built on, once that was read.
+        parent: Option<String>,
+        /// When it is tried next.
+        next_try: Timestamp,
+    },
+    /// It is there.
+    Filed {
+        /// As which commit.
+        commit: String,
+    },
+    /// The branch holds the version already.
+    Unneeded,
+    /// It cannot be done without a person.
+    Stopped,
+}
+
+impl FilingState {
+    /// Its name, as people and programs see it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Filed { .. } => "filed",
+            Self::Unneeded => "unneeded",
+            Self::Stopped => "stopped",
+        }
+    }
+}

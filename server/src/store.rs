@@ -1,9 +1,17 @@
 //! Durable state: one trait that an embedded engine and a cluster can both keep honestly.
 //!
-//! Keys and records live beside it; who writes which key is in [`keys`]. There is deliberately no
+//! Keys and records live beside it; who writes which key is in `keys`. There is deliberately no
 //! flush (durability is part of [`Store::commit`]), no closure transaction and no lock.
 
+pub mod front;
+mod history;
+mod leases;
+pub mod memory;
+pub mod sled;
+
+use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,14 +32,16 @@ pub const TXN_BYTES_MAX: usize = 512 * 1024;
 /// The most entries that one [`Store::page`] returns.
 pub const PAGE_MAX: usize = 1000;
 
-/// A key: `/`-separated, at most [`KEY_BYTES_MAX`] bytes of printable ASCII.
+/// A key: segments separated by `/`, none empty, at most [`KEY_BYTES_MAX`] bytes of printable ASCII without spaces.
+///
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(String);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// Makes a key; its form is checked when it is committed.
     pub fn new(key: impl Into<String>) -> Self {
-        Self(key.into())
+        Self(key.into().into())
     }
 
     /// The key's text.
@@ -43,6 +53,12 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -84,14 +100,15 @@ pub enum Operation {
 pub struct Transaction {
     /// What must hold.
     pub conditions: Vec<Condition>,
-    /// What is done; no key twice.
+    /// What is done; at least one, no key twice, none of the engine's own keys ([`front::is_own_key`]).
     pub operations: Vec<Operation>,
 }
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// Durable, at this revision.
+    /// Durable, at this revision. Where nothing had to change (only absent keys were deleted), the
+    /// store's revision stays and is given.
     Done(Revision),
     /// A condition did not hold; nothing happened.
     Conflict,
@@ -144,6 +161,9 @@ pub enum Error {
     /// The store is closed, full or broken; nothing more is accepted.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The sink of an export refused an entry.
+    #[error("the export could not be written")]
+    Export(#[source] std::io::Error),
 }
 
 /// A lease that was won.
@@ -201,10 +221,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Does all of it or nothing; `Done` means durable.
     async fn commit(&self, transaction: Transaction) -> Result<Commit, Error>;
 
-    /// Changes under `prefix` after revision `from`, or [`Event::Resync`] where they are not known.
-    async fn watch(&self, prefix: &str, from: Revision) -> Result<BoxStream<'static, Event>, Error>;
+    /// Changes under `prefix` after revision `from`, in order, or [`Event::Resync`] where they are not known.
+    ///
+    /// After a `Resync` list again and ignore the events up to that page's revision. A watcher that
+    /// lags is told to resync, and never holds up a writer. The stream ends with the store.
+    async fn watch(&self, prefix: &str, from: Revision)
+    -> Result<BoxStream<'static, Event>, Error>;
 
-    /// Waits for the lease `name` and keeps it for `ttl` at a time.
+    /// Waits for the lease `name`, whose key is `lead/<name>`, and keeps it for `ttl` at a time.
+    ///
+    /// Who waits longest is next. An engine of a single process keeps it until it is given up.
     async fn lead(&self, name: &str, ttl: Duration) -> Result<Leader, Error>;
 
     /// Gives every entry to the sink as of one revision, which is returned.

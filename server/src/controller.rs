@@ -8,12 +8,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use pinion_core::name::{EnvironmentId, PinSetName, RolloutId};
+use pinion_core::evidence::Ordinal;
+use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
+use pinion_core::rollout::Rollout;
 use pinion_core::state::Actor;
-use tokio::sync::{RwLock, mpsc, watch};
+use pinion_core::time::Timestamp;
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::loops::Wake;
+use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
@@ -23,6 +27,7 @@ mod environments;
 mod outcomes;
 mod pin_sets;
 mod pins;
+mod effects;
 mod refusal;
 mod rollouts;
 mod tokens;
@@ -33,6 +38,8 @@ pub use pin_sets::{Import, Imported, UnkeptLines};
 pub use pins::{Explanation, Explained, PinsAnswer, PinsQuery};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, NewRollout, Standing, Verb};
+pub(crate) use outcomes::order;
+pub(crate) use rollouts::{Note, logged};
 pub use tokens::{Caller, NewToken};
 
 /// A journal record that is durable, on its way to the fold.
@@ -44,6 +51,15 @@ pub struct Journaled {
     pub revision: Revision,
     /// What it holds.
     pub record: JournalRecord,
+}
+
+/// What requests leave for the promotion loop.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Journal records that are durable.
+    pub journaled: mpsc::UnboundedReceiver<Journaled>,
+    /// Draw keys that pulled pins.
+    pub pulls: mpsc::UnboundedReceiver<Ordinal>,
 }
 
 /// What every request works on.
@@ -60,10 +76,12 @@ pub struct Controller {
     process: u64,
     journal: outcomes::Journal,
     standings: ArcSwap<HashMap<RolloutId, Arc<Standing>>>,
-    last_uses: Mutex<HashMap<Key, pinion_core::time::Timestamp>>,
+    last_uses: Mutex<HashMap<Key, Timestamp>>,
     wake_promotion: Wake,
     wake_filing: Wake,
-    forges: Vec<pinion_core::name::ForgeName>,
+    forges: Vec<ForgeName>,
+    pulls: mpsc::UnboundedSender<Ordinal>,
+    to_promotion: mpsc::Sender<Command>,
 }
 
 impl fmt::Debug for Controller {
@@ -86,7 +104,9 @@ pub struct Parts {
     /// Wakes the filing loop.
     pub wake_filing: Wake,
     /// Forges that a source may name.
-    pub forges: Vec<pinion_core::name::ForgeName>,
+    pub forges: Vec<ForgeName>,
+    /// Where the promotion loop takes what people ask.
+    pub to_promotion: mpsc::Sender<Command>,
 }
 
 impl Controller {
@@ -94,7 +114,7 @@ impl Controller {
     ///
     /// # Errors
     /// If a record cannot be read.
-    pub async fn load(parts: Parts) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<Journaled>), Error> {
+    pub async fn load(parts: Parts) -> Result<(Arc<Self>, Inbox), Error> {
         let mut snapshot = Snapshot::default();
         for prefix in keys::CONTROL_PREFIXES {
             let entries = read_all(parts.store.as_ref(), prefix).await?;
@@ -104,6 +124,7 @@ impl Controller {
         snapshot.reassemble();
         let process = number_of_process(parts.store.as_ref()).await?;
         let (journal, journaled) = outcomes::Journal::load(parts.store.as_ref()).await?;
+        let (pulls, pulled) = mpsc::unbounded_channel();
         let controller = Self {
             store: parts.store,
             clock: parts.clock,
@@ -118,8 +139,10 @@ impl Controller {
             wake_promotion: parts.wake_promotion,
             wake_filing: parts.wake_filing,
             forges: parts.forges,
+            pulls,
+            to_promotion: parts.to_promotion,
         };
-        Ok((Arc::new(controller), journaled))
+        Ok((Arc::new(controller), Inbox { journaled, pulls: pulled }))
     }
 
     /// What is served now.
@@ -171,6 +194,37 @@ impl Controller {
                 self.note_change();
                 Ok(revision)
             }
+        }
+    }
+
+    /// Notes that a draw key pulled pins; the loop makes it durable.
+    pub(crate) fn note_poll(&self, ordinal: Ordinal) {
+        // Without the loop nothing is decided, so nothing is missed.
+        let _ = self.pulls.send(ordinal);
+    }
+
+    /// Asks the promotion loop for a step, and waits until it is durable.
+    pub(crate) async fn ask_promotion(
+        &self,
+        rollout: RolloutId,
+        verb: Verb,
+        actor: Actor,
+        words: String,
+        expected_revision: u64,
+    ) -> Result<Arc<Rollout>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask { rollout, verb, actor, words, expected_revision, answer };
+        let stopping = || Refusal::Store(Error::Unavailable("the server is stopping".to_owned()));
+        self.to_promotion.send(Command::Ask(ask)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Waits until the promotion loop has counted and decided everything that is acknowledged now.
+    pub async fn tick(&self) {
+        let (done, over) = oneshot::channel();
+        if self.to_promotion.send(Command::Tick(done)).await.is_ok() {
+            // A loop that stops meanwhile has nothing more to decide.
+            let _ = over.await;
         }
     }
 

@@ -5,8 +5,10 @@
 
 pub mod front;
 mod history;
+pub mod keys;
 mod leases;
 pub mod memory;
+pub mod records;
 pub mod sled;
 
 use std::borrow::Borrow;

@@ -4,6 +4,7 @@
 //! Nothing here waits, asks what time it is, draws at random, logs, or reads a file.
 
 pub mod calendar;
+pub mod constraints;
 pub mod decide;
 pub mod draw;
 pub mod ecosystem;
@@ -19,6 +20,7 @@ pub mod prediction;
 pub mod reason;
 pub mod resolve;
 pub mod rollout;
+pub mod source_file;
 pub mod state;
 pub mod time;
 pub mod version;

@@ -193,9 +193,10 @@ impl Pins {
     }
 
     /// The pins of a package: one for each marker.
-    pub fn of_package<'a>(&'a self, package: &'a PackageName) -> impl Iterator<Item = &'a Pin> {
+    pub fn of_package<'a>(&'a self, package: &PackageName) -> impl Iterator<Item = &'a Pin> + use<'a> {
         let first = PinKey { package: package.clone(), marker: None };
-        self.0.range(first..).map(|(_, pin)| pin).take_while(move |pin| pin.package == *package)
+        let package = package.clone();
+        self.0.range(first..).map(|(_, pin)| pin).take_while(move |pin| pin.package == package)
     }
 
     /// Every pin, in order.

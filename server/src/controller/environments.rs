@@ -1,5 +1,6 @@
 //! Enrolled environments: what their owners ask for.
 
+use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
 use pinion_core::name::{DrawKey, EnvironmentId, PinSetName, Platform};
 use pinion_core::resolve::Hold;
@@ -118,6 +119,17 @@ impl Controller {
         let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
         caller.require_pin_set(&entry.stored.record.pin_set)?;
         Ok(EnvironmentRecord::clone(&entry.stored.record))
+    }
+
+    /// The ecosystem of an environment's pin set.
+    ///
+    /// # Errors
+    /// As for [`Controller::environment`].
+    pub fn ecosystem_of(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<Ecosystem, Refusal> {
+        let environment = self.environment(caller, id)?;
+        let snapshot = self.snapshot();
+        let entry = snapshot.pin_set(&environment.pin_set).ok_or_else(|| Refusal::no_pin_set(&environment.pin_set))?;
+        Ok(entry.stored.record.ecosystem)
     }
 
     /// Changes the caller's own environment.

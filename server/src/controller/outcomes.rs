@@ -230,7 +230,7 @@ impl Controller {
     }
 
     /// Makes a record durable and hands it to the fold.
-    pub(crate) async fn journal(&self, record: JournalRecord) -> Result<(), Refusal> {
+    pub(crate) async fn journal(&self, record: JournalRecord) -> Result<(), Error> {
         let _on_the_way = self.journal.gate.read().await;
         let sequence = self.journal.sequence.fetch_add(1, Ordering::Relaxed);
         let key = keys::journal(self.process, sequence);
@@ -240,7 +240,7 @@ impl Controller {
         };
         let revision = match self.store.commit(put).await? {
             Commit::Done(revision) => revision,
-            Commit::Conflict => return Err(Error::Unknown(format!("`{key}` exists already")).into()),
+            Commit::Conflict => return Err(Error::Unknown(format!("`{key}` exists already"))),
         };
         if let Ok(mut seen) = self.journal.seen.lock() {
             note_all(&mut seen, &record, revision);

@@ -265,7 +265,7 @@ pub(crate) fn put_baseline(
     verbatim: &[String],
     now: pinion_core::time::Timestamp,
 ) -> Result<(), Refusal> {
-    let old = &entry.stored.record;
+    let old = entry.stored.record.as_ref();
     let chunks = chunks_of(old.ecosystem, pins, verbatim);
     let encoded: Vec<bytes::Bytes> = chunks.iter().map(encode).collect();
     let bytes: usize = encoded.iter().map(bytes::Bytes::len).sum();

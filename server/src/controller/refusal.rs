@@ -74,7 +74,7 @@ pub enum Refusal {
         hint: String,
     },
     /// The rollout's state does not allow it.
-    #[error("{0}; `pinion rollout show {}` tells where it stands", .0.id)]
+    #[error("{0}; `pinion rollout show` tells where it stands")]
     IllegalStep(#[from] IllegalStep),
     /// There are too many already.
     #[error("{cause}; {hint}")]

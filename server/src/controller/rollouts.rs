@@ -186,6 +186,16 @@ impl Controller {
         Ok((entries?, page.more))
     }
 
+    /// The last decision about a rollout.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn last_decision(&self, rollout: &Rollout) -> Result<Option<LogEntry>, Refusal> {
+        let key = keys::log(&rollout.id, rollout.decisions);
+        let entry = self.store.get(&key).await?;
+        Ok(entry.map(|entry| crate::store::records::decode(&key, &entry.value)).transpose()?)
+    }
+
     /// A rollout, for a viewer.
     ///
     /// # Errors

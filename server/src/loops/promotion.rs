@@ -9,6 +9,7 @@ use std::time::Duration;
 use pinion_core::decide::{Action, Decision, decide};
 use pinion_core::draw::Share;
 use pinion_core::evidence::Evidence;
+use pinion_core::filing::Kind;
 use pinion_core::name::RolloutId;
 use pinion_core::path::Step as PathStep;
 use pinion_core::reason::Reason;
@@ -22,7 +23,7 @@ use super::Wake;
 use super::fold::{Fold, Pool};
 use super::track::pool_changes;
 use crate::controller::{Controller, Draft, Inbox, Note, Refusal, Standing, Verb, logged};
-use crate::loops::filing;
+use crate::loops::filing::{self, Intent};
 use crate::store::Error;
 use crate::store::keys;
 use crate::store::records::encode;
@@ -265,7 +266,8 @@ impl Promotion {
         let mut draft = Draft::default();
         self.controller.put_candidate(&mut draft, &snapshot, rollout, now)?;
         let evidence = self.evidence_now(rollout);
-        filing::intend(&mut draft, &snapshot, &filing::Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, is_rollback: false })?;
+        let intent = Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, kind: Kind::Complete };
+        filing::intend(&mut draft, &snapshot, &intent);
         self.write(rollout, next, Step::Complete, reason, actor, draft, now).await?;
         self.controller.wake_filing();
         Ok(())
@@ -275,8 +277,8 @@ impl Promotion {
         let snapshot = self.controller.snapshot();
         let evidence = self.evidence_now(rollout);
         let mut draft = Draft::default();
-        let intent = filing::Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, is_rollback: true };
-        let filing = filing::intend(&mut draft, &snapshot, &intent)?;
+        let intent = Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, kind: Kind::RollBack };
+        let filing = filing::intend(&mut draft, &snapshot, &intent);
         self.controller.put_blocks(&mut draft, &snapshot, rollout, &reason, now);
         let next = rollout.enter(Step::RollBack, State::RolledBack { at: now, filing }, now)?;
         self.write(rollout, next, Step::RollBack, reason, actor, draft, now).await?;

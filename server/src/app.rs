@@ -1,0 +1,160 @@
+//! Wires everything. Here alone concrete strategies are named: which store, which clock, which forges.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::middleware::from_fn_with_state;
+use pinion_core::name::ForgeName;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::controller::{Controller, Parts, Refusal};
+use crate::forge::{self, Forge};
+use crate::loops::Wake;
+use crate::loops::filing::Filing;
+use crate::loops::promotion::Promotion;
+use crate::metrics::{self, Metrics};
+use crate::rpc;
+use crate::serve::{self, TlsError};
+use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{self, Store};
+use crate::web;
+
+/// What people may ask of the promotion loop before it answers.
+const COMMANDS_MAX: usize = 1024;
+
+/// Why the server could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The store cannot be opened or read.
+    #[error("the state in the data directory cannot be used: {0}")]
+    Store(#[from] store::Error),
+    /// A forge cannot be set up.
+    #[error("forge `{name}` cannot be set up: {cause}")]
+    Forge {
+        /// Which.
+        name: ForgeName,
+        /// Why.
+        cause: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on `{address}`: {cause}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+    /// The first admin token could not be made.
+    #[error("the first admin token could not be made: {0}")]
+    FirstAdmin(#[from] Refusal),
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct App {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What requests work on.
+    pub controller: Arc<Controller>,
+    /// The secret of the first admin token, if this start made it.
+    pub first_admin: Option<String>,
+    store: Arc<SledStore>,
+    stopping: CancellationToken,
+    loops: CancellationToken,
+    server: JoinSet<()>,
+    tasks: JoinSet<()>,
+}
+
+impl App {
+    /// Starts a server on the embedded store.
+    ///
+    /// # Errors
+    /// If anything it needs cannot be had.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>, exporter: Option<opentelemetry_otlp::MetricExporter>) -> Result<Self, Error> {
+        config.validate()?;
+        let tls = config.tls.as_ref().map(|tls| serve::tls(&tls.certificate, &tls.key)).transpose()?;
+        let dir = config.data_dir.join("store");
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
+        let store = Arc::new(opened.await.map_err(|error| store::Error::Unavailable(error.to_string()))??);
+        let forges = forges(config, &config.data_dir)?;
+        let metrics = Arc::new(Metrics::new(exporter)?);
+        let (wake_promotion, wake_filing) = (Wake::default(), Wake::default());
+        let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock,
+            metrics: Arc::clone(&metrics),
+            wake_promotion: wake_promotion.clone(),
+            wake_filing: wake_filing.clone(),
+            forges: forges.keys().cloned().collect(),
+            to_promotion,
+        };
+        let (controller, inbox) = Controller::load(parts).await?;
+        let promotion = Promotion::load(Arc::clone(&controller), inbox, commands, wake_promotion).await?;
+        let filing = Filing::new(Arc::clone(&controller), forges, wake_filing);
+        let first_admin = controller.first_admin().await?;
+
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|cause| Error::Listen { address: config.listen, cause })?;
+        let address = listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
+        let (stopping, loops) = (CancellationToken::new(), CancellationToken::new());
+        let (grpc, health) = rpc::routes(Arc::clone(&controller)).await;
+        let routes = web::routes(Arc::clone(&controller), stopping.clone())
+            .merge(grpc)
+            .layer(from_fn_with_state(metrics, rpc::trace::traced));
+        let mut server = JoinSet::new();
+        let stop_serving = stopping.clone();
+        server.spawn(async move {
+            if let Err(error) = serve::serve(listener, tls, routes, stop_serving).await {
+                tracing::error!(%error, "the listener was lost");
+            }
+            drop(health);
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(promotion.run(loops.clone()));
+        tasks.spawn(filing.run(loops.clone()));
+        Ok(Self { address, controller, first_admin, store, stopping, loops, server, tasks })
+    }
+
+    /// Waits until the store has failed, and says why: the process should end and start again.
+    pub fn store_failed(&self) -> impl Future<Output = String> + Send + use<> {
+        self.store.failed()
+    }
+
+    /// Stops without cutting anybody off: no new connections, then no new decisions, then the store.
+    pub async fn stop(mut self) {
+        self.stopping.cancel();
+        while self.server.join_next().await.is_some() {}
+        self.loops.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.controller.metrics.shutdown();
+        self.store.close().await;
+    }
+}
+
+fn forges(config: &Config, data_dir: &Path) -> Result<BTreeMap<ForgeName, Arc<dyn Forge>>, Error> {
+    let mut forges = BTreeMap::new();
+    for forge in &config.forges {
+        let opened = forge::open(forge, &data_dir.join("forges").join(forge.name.as_str()))
+            .map_err(|error| Error::Forge { name: forge.name.clone(), cause: error.to_string() })?;
+        forges.insert(forge.name.clone(), opened);
+    }
+    Ok(forges)
+}

@@ -1,0 +1,57 @@
+//! The command line of `piniond`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Gives a new version of a dependency to 1 % of the developer environments, then 10 %, then all, and takes it
+/// back when it does harm.
+#[derive(Debug, Parser)]
+#[command(name = "piniond", version, about)]
+pub struct Cli {
+    /// What to do; without it, the server runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of the server.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What piniond can do beside running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows a good and a bad version going through a fleet of simulated environments, on a real server.
+    Demo(Demo),
+}
+
+/// Settings of the server; each overrides the configuration file.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file (TOML).
+    #[arg(long, env = "PINION_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long, env = "PINION_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where the state is.
+    #[arg(long, env = "PINION_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Serve plain text on an address that is not loopback: tokens cross the network readable for everybody.
+    #[arg(long)]
+    pub allow_plaintext: bool,
+}
+
+/// Settings of the demo.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Repeats a demo exactly.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Simulated environments.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(50..=5000))]
+    pub environments: u32,
+    /// Leaves the server's directory and the repository behind, there.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}

@@ -1,0 +1,143 @@
+//! Configuration: a TOML file, then the environment, then flags. Unknown keys are refused.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::forge::ForgeConfig;
+use crate::telemetry::LogFormat;
+
+/// Everything that can be configured; `deploy/pinion.toml` documents every key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens. Default: `127.0.0.1:7460`.
+    pub listen: SocketAddr,
+    /// Where its state is. Default: `pinion-data`.
+    pub data_dir: PathBuf,
+    /// Allows plain text on an address that is not loopback. Default: false.
+    pub allow_plaintext: bool,
+    /// TLS, if any.
+    pub tls: Option<Tls>,
+    /// How logs look. Default: text.
+    pub log_format: LogFormat,
+    /// Where changes are filed.
+    #[serde(rename = "forge")]
+    pub forges: Vec<ForgeConfig>,
+}
+
+/// Files for TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7460),
+            data_dir: PathBuf::from("pinion-data"),
+            allow_plaintext: false,
+            tls: None,
+            log_format: LogFormat::Text,
+            forges: Vec::new(),
+        }
+    }
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("the configuration `{path}` cannot be read")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The file is no valid configuration.
+    #[error("the configuration `{path}` is refused: {cause}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        cause: Box<toml::de::Error>,
+    },
+    /// Secrets would cross a network in plain text.
+    #[error(
+        "`{0}` is not a loopback address, and without TLS tokens would cross the network in plain text; \
+         set `[tls]`, or `--allow-plaintext` where something in front of piniond does TLS"
+    )]
+    Plaintext(SocketAddr),
+    /// Two forges have the same name.
+    #[error("two forges are named `{0}`; a source names one of them")]
+    SameForge(String),
+}
+
+impl Config {
+    /// The configuration in a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has a key that does not exist.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
+        toml::from_str(&text).map_err(|cause| Error::Invalid { path: path.to_owned(), cause: Box::new(cause) })
+    }
+
+    /// Whether it is safe and makes sense.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn validate(&self) -> Result<(), Error> {
+        if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
+            return Err(Error::Plaintext(self.listen));
+        }
+        for (index, forge) in self.forges.iter().enumerate() {
+            if self.forges[..index].iter().any(|other| other.name == forge.name) {
+                return Err(Error::SameForge(forge.name.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_configuration_is_the_default_one() {
+        let sample: Config = toml::from_str(include_str!("../../deploy/pinion.toml")).expect("the sample is valid");
+        let default = Config::default();
+        assert_eq!((sample.listen, sample.data_dir), (default.listen, default.data_dir));
+        assert_eq!((sample.allow_plaintext, sample.log_format), (default.allow_plaintext, default.log_format));
+    }
+
+    #[test]
+    fn every_key_of_the_sample_is_understood_when_it_is_switched_on() {
+        let sample = include_str!("../../deploy/pinion.toml");
+        let on: String = sample.lines().map(|line| line.strip_prefix("#| ").unwrap_or(line).to_owned() + "\n").collect();
+        let config: Config = toml::from_str(&on).expect("every key is known");
+        assert!(config.tls.is_some() && !config.forges.is_empty());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let error = toml::from_str::<Config>("listen = \"127.0.0.1:1\"").expect_err("refused");
+        assert!(error.to_string().contains("listen"));
+    }
+
+    #[test]
+    fn plain_text_stays_on_loopback() {
+        let open = Config { listen: SocketAddr::from(([0, 0, 0, 0], 7460)), ..Config::default() };
+        assert!(matches!(open.validate(), Err(Error::Plaintext(_))));
+        assert!(Config { allow_plaintext: true, ..open }.validate().is_ok());
+    }
+}

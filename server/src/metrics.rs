@@ -1,0 +1,136 @@
+//! What is counted about the server itself, by OpenTelemetry, and shown to Prometheus.
+
+use std::fmt;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Encoder, Registry, TextEncoder};
+
+/// Counters and histograms, all named `pinion_...`.
+pub struct Metrics {
+    registry: Registry,
+    provider: SdkMeterProvider,
+    reports: Counter<u64>,
+    pulls: Counter<u64>,
+    decisions: Counter<u64>,
+    filings: Counter<u64>,
+    requests: Histogram<f64>,
+    ticks: Histogram<f64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+/// Why there are no metrics.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics could not be set up: {0}")]
+pub struct Error(String);
+
+/// What is measured at the moment of asking.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// Rollouts that have not ended.
+    pub open_rollouts: usize,
+    /// Enrolled environments.
+    pub environments: usize,
+    /// Filings that are not done.
+    pub pending_filings: usize,
+    /// The store's revision that is served.
+    pub revision: u64,
+}
+
+impl Metrics {
+    /// Metrics that Prometheus can read, and that go to `exporter` too, if there is one.
+    ///
+    /// # Errors
+    /// If the exporter cannot be set up.
+    pub fn new(exporter: Option<opentelemetry_otlp::MetricExporter>) -> Result<Self, Error> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .build()
+            .map_err(|error| Error(error.to_string()))?;
+        let mut provider = SdkMeterProvider::builder().with_reader(reader);
+        if let Some(exporter) = exporter {
+            provider = provider.with_periodic_exporter(exporter);
+        }
+        let provider = provider.build();
+        let meter = provider.meter("pinion");
+        Ok(Self {
+            reports: meter.u64_counter("pinion_reports").with_description("Reports taken").build(),
+            pulls: meter.u64_counter("pinion_pulls").with_description("Pulls of pins answered").build(),
+            decisions: meter.u64_counter("pinion_decisions").with_description("Decisions about rollouts").build(),
+            filings: meter.u64_counter("pinion_filings").with_description("Tries to file a change").build(),
+            requests: meter
+                .f64_histogram("pinion_request_duration_seconds")
+                .with_description("Time from a request to its answer")
+                .build(),
+            ticks: meter
+                .f64_histogram("pinion_tick_duration_seconds")
+                .with_description("Time of one round of the promotion loop")
+                .build(),
+            registry,
+            provider,
+        })
+    }
+
+    pub(crate) fn reports(&self, accepted: u32, repeated: u32) {
+        self.reports.add(u64::from(accepted), &[KeyValue::new("was", "new")]);
+        self.reports.add(u64::from(repeated), &[KeyValue::new("was", "repeated")]);
+    }
+
+    pub(crate) fn pull(&self, unchanged: bool) {
+        self.pulls.add(1, &[KeyValue::new("answer", if unchanged { "unchanged" } else { "pins" })]);
+    }
+
+    pub(crate) fn decision(&self, action: &'static str) {
+        self.decisions.add(1, &[KeyValue::new("action", action)]);
+    }
+
+    pub(crate) fn filing(&self, state: &'static str) {
+        self.filings.add(1, &[KeyValue::new("state", state)]);
+    }
+
+    pub(crate) fn request(&self, method: &str, status: &str, took: Duration) {
+        let attributes = [KeyValue::new("method", method.to_owned()), KeyValue::new("status", status.to_owned())];
+        self.requests.record(took.as_secs_f64(), &attributes);
+    }
+
+    pub(crate) fn tick(&self, took: Duration) {
+        self.ticks.record(took.as_secs_f64(), &[]);
+    }
+
+    /// Everything as Prometheus reads it (text format 0.0.4).
+    ///
+    /// # Errors
+    /// If a metric has no text form.
+    pub fn text(&self, gauges: Gauges) -> Result<String, Error> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .map_err(|error| Error(error.to_string()))?;
+        let mut text = String::from_utf8(text).map_err(|error| Error(error.to_string()))?;
+        let rows = [
+            ("pinion_open_rollouts", "Rollouts that have not ended", gauges.open_rollouts as u64),
+            ("pinion_environments", "Enrolled environments", gauges.environments as u64),
+            ("pinion_pending_filings", "Filings that are not done", gauges.pending_filings as u64),
+            ("pinion_store_revision", "The revision of the store that is served", gauges.revision),
+        ];
+        for (name, help, value) in rows {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"));
+        }
+        Ok(text)
+    }
+
+    /// Sends what has not been sent.
+    pub fn shutdown(&self) {
+        if let Err(error) = self.provider.shutdown() {
+            tracing::debug!(%error, "metrics were not all sent");
+        }
+    }
+}

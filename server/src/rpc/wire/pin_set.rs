@@ -1,0 +1,75 @@
+//! Pin sets on the wire.
+
+use pinion_core::constraints;
+use pinion_proto::v1 as proto;
+
+use super::{Unreadable, from_ecosystem, from_policy, from_timestamp, name};
+use crate::controller::{Import, UnkeptLines};
+use crate::snapshot::{PinSetEntry, Snapshot};
+use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
+
+/// The longest text of a line that is shown, in bytes.
+const LINE_BYTES_MAX: usize = 200;
+
+pub(crate) fn source(source: proto::Source) -> Result<SourceRecord, Unreadable> {
+    let proto::Source { forge, branch, path } = source;
+    Ok(SourceRecord { forge: name("source.forge", &forge)?, branch, path })
+}
+
+pub(crate) fn import(request: proto::ImportPinsRequest) -> Result<Import, Unreadable> {
+    let proto::ImportPinsRequest { name: text, content, expected_revision, unkept_lines, supersede, validate_only } = request;
+    let unkept_lines = match proto::UnkeptLines::try_from(unkept_lines) {
+        Ok(proto::UnkeptLines::KeepVerbatim) => UnkeptLines::KeepVerbatim,
+        Ok(proto::UnkeptLines::Refuse | proto::UnkeptLines::Unspecified) => UnkeptLines::Refuse,
+        Err(_) => return Err(Unreadable::new("unkept_lines", "say refuse or keep verbatim")),
+    };
+    Ok(Import { name: name("name", &text)?, content, expected_revision, unkept_lines, supersede, validate_only })
+}
+
+pub(crate) fn pin_set(entry: &PinSetEntry, snapshot: &Snapshot) -> proto::PinSet {
+    let PinSetRecord { name, ecosystem, policy, source, revision, chunks: _, created_at, updated_at } = &*entry.stored.record;
+    let (environments, reporting) = snapshot.environment_counts(name);
+    proto::PinSet {
+        name: name.to_string(),
+        ecosystem: from_ecosystem(*ecosystem).into(),
+        revision: *revision,
+        pin_count: u32::try_from(entry.baseline.len()).unwrap_or(u32::MAX),
+        verbatim_lines: entry.verbatim.to_vec(),
+        policy: Some(from_policy(policy)),
+        source: source.as_ref().map(from_source),
+        create_time: Some(from_timestamp(*created_at)),
+        update_time: Some(from_timestamp(*updated_at)),
+        environment_count: environments,
+        reporting_environment_count: reporting,
+        open_rollout_count: u32::try_from(snapshot.open_rollouts(name).len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn from_source(source: &SourceRecord) -> proto::Source {
+    let SourceRecord { forge, branch, path } = source;
+    proto::Source { forge: forge.to_string(), branch: branch.clone(), path: path.clone() }
+}
+
+pub(crate) fn block(block: &BlockRecord) -> proto::Block {
+    let BlockRecord { pin_set: _, package, version, at, rollout, reason } = block;
+    proto::Block {
+        package: package.written().to_owned(),
+        version: version.to_string(),
+        create_time: Some(from_timestamp(*at)),
+        rollout: rollout.to_string(),
+        reason: reason.clone(),
+    }
+}
+
+pub(crate) fn unkept_line(line: &constraints::UnkeptLine) -> proto::UnkeptLine {
+    let constraints::UnkeptLine { line, text, reason } = line;
+    let mut end = text.len().min(LINE_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    proto::UnkeptLine {
+        line: u32::try_from(*line).unwrap_or(u32::MAX),
+        text: text[..end].to_owned(),
+        reason: reason.to_string(),
+    }
+}

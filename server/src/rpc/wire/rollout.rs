@@ -1,0 +1,216 @@
+//! Rollouts on the wire.
+
+use std::collections::HashMap;
+
+use pinion_core::evidence::{Evidence, Side};
+use pinion_core::log::LogEntry;
+use pinion_core::outcome::Category;
+use pinion_core::rollout::Rollout;
+use pinion_core::state::{Actor, State};
+use pinion_core::time::Timestamp;
+use pinion_proto::v1 as proto;
+
+use super::{Unreadable, from_change, from_policy, from_timestamp, name, to_timestamp};
+use crate::controller::{Candidate, NewRollout, Standing};
+use crate::store::records::{FilingRecord, FilingState};
+
+pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRollout, Unreadable> {
+    let proto::CreateRolloutRequest { pin_set, candidates, allow_downgrade, expected_revision, validate_only } = request;
+    Ok(NewRollout {
+        pin_set: name("pin_set", &pin_set)?,
+        candidates: candidates.into_iter().map(candidate).collect::<Result<Vec<_>, _>>()?,
+        allow_downgrade,
+        expected_revision,
+        validate_only,
+    })
+}
+
+fn candidate(candidate: proto::Candidate) -> Result<Candidate, Unreadable> {
+    let proto::Candidate { package, version, marker, publish_time } = candidate;
+    let published_at = publish_time.map(|time| to_timestamp("candidates.publish_time", time)).transpose()?;
+    Ok(Candidate { package, version, marker, published_at })
+}
+
+/// A rollout with what is known of it: the standing of the last tick, or the last decision of one that has ended.
+pub(crate) fn rollout(
+    rollout: &Rollout,
+    standing: Option<&Standing>,
+    last: Option<&LogEntry>,
+    filing: Option<&FilingRecord>,
+) -> proto::Rollout {
+    let Rollout {
+        id,
+        pin_set,
+        changes,
+        seed,
+        policy,
+        created_at,
+        created_by,
+        not_before: _,
+        state,
+        updated_at,
+        fleet,
+        epoch,
+        shares: _,
+        prediction: _,
+        bet: _,
+        decisions,
+        last_hash: _,
+    } = rollout;
+    let epoch = epoch.as_ref();
+    let ahead: Vec<f64> = standing
+        .filter(|_| state.is_open())
+        .map(|standing| standing.ahead.iter().map(|(_, share)| share.value()).collect())
+        .unwrap_or_default();
+    let evidence_now = standing.filter(|_| state.is_open()).map(|standing| &standing.evidence);
+    let evidence_shown = evidence_now.or(last.map(|entry| &entry.evidence));
+    let reason = match (standing.filter(|_| state.is_open()), last) {
+        (Some(standing), _) => standing.reason.to_string(),
+        (None, Some(entry)) => entry.reason.to_string(),
+        (None, None) => String::new(),
+    };
+    proto::Rollout {
+        id: id.to_string(),
+        pin_set: pin_set.to_string(),
+        changes: changes.iter().map(from_change).collect(),
+        state: from_state(state).into(),
+        revision: *decisions,
+        share: rollout.share().value(),
+        epoch: rollout.epoch_index(),
+        epoch_start_time: epoch.map(|epoch| from_timestamp(epoch.since)),
+        epoch_end_time: epoch.map(|epoch| from_timestamp(epoch.ends)),
+        next_share: ahead.first().copied().unwrap_or(0.0),
+        created_by: created_by.to_string(),
+        create_time: Some(from_timestamp(*created_at)),
+        update_time: Some(from_timestamp(*updated_at)),
+        seed_sha256: seed.sha256(),
+        seed: if state.is_open() { String::new() } else { seed.reveal() },
+        evidence: evidence_shown.map(evidence),
+        reason,
+        filing: filing.map(from_filing),
+        policy: Some(from_policy(policy)),
+        population: fleet.as_ref().map_or(0, |fleet| fleet.population),
+        planned_shares: ahead,
+        actor: actor_of(state, last),
+    }
+}
+
+const fn from_state(state: &State) -> proto::RolloutState {
+    match state {
+        State::Gating => proto::RolloutState::Gating,
+        State::Baking => proto::RolloutState::Baking,
+        State::Paused { .. } => proto::RolloutState::Paused,
+        State::Frozen { .. } => proto::RolloutState::Frozen,
+        State::Inconclusive => proto::RolloutState::Inconclusive,
+        State::Completed { .. } => proto::RolloutState::Completed,
+        State::RolledBack { .. } => proto::RolloutState::RolledBack,
+        State::Aborted { .. } => proto::RolloutState::Aborted,
+        State::Superseded { .. } => proto::RolloutState::Superseded,
+    }
+}
+
+fn actor_of(state: &State, last: Option<&LogEntry>) -> String {
+    match (state, last) {
+        (State::Paused { by } | State::Aborted { by, .. }, _) => by.to_string(),
+        (state, Some(entry)) if !state.is_open() => entry.actor.to_string(),
+        (State::Frozen { .. }, _) => Actor::Controller.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn evidence(evidence: &Evidence) -> proto::Evidence {
+    let Evidence { exposed, control, exposed_total, control_total, log_e, log_threshold, leading } = evidence;
+    proto::Evidence {
+        exposed: Some(side(exposed)),
+        control: Some(side(control)),
+        exposed_total: Some(side(exposed_total)),
+        control_total: Some(side(control_total)),
+        log_evidence: *log_e,
+        log_threshold: *log_threshold,
+        leading_target: leading.clone(),
+        exposed_failed_by_category: by_category(exposed_total),
+        control_failed_by_category: by_category(control_total),
+    }
+}
+
+fn side(side: &Side) -> proto::Side {
+    let Side { environments, reporting, failed, by_category: _ } = side;
+    proto::Side { environments: *environments, reporting: *reporting, failed: *failed }
+}
+
+fn by_category(side: &Side) -> HashMap<String, u32> {
+    Category::ALL
+        .into_iter()
+        .map(|category| (category.to_string(), side.by_category[category.index()]))
+        .filter(|(_, failed)| *failed > 0)
+        .collect()
+}
+
+fn from_filing(filing: &FilingRecord) -> proto::Filing {
+    let FilingRecord {
+        key,
+        rollout: _,
+        source,
+        ecosystem: _,
+        changes: _,
+        head,
+        subject,
+        body: _,
+        decided_at: _,
+        state,
+        tries,
+        last_answer,
+    } = filing;
+    let (commit, next_try): (&str, Option<Timestamp>) = match state {
+        FilingState::Pending { next_try, .. } => ("", Some(*next_try)),
+        FilingState::Filed { commit } => (commit, None),
+        FilingState::Unneeded | FilingState::Stopped => ("", None),
+    };
+    proto::Filing {
+        key: key.to_string(),
+        state: state.as_str().to_owned(),
+        forge: source.forge.to_string(),
+        branch: head.clone(),
+        commit: commit.to_owned(),
+        subject: subject.clone(),
+        last_answer: last_answer.clone(),
+        next_try_time: next_try.map(from_timestamp),
+        tries: *tries,
+    }
+}
+
+/// A decision on the wire.
+///
+/// # Panics
+/// Never: reasons and evidence have a JSON form.
+pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
+    let LogEntry {
+        sequence,
+        at,
+        actor,
+        action,
+        reason,
+        share_before,
+        share_after,
+        epoch,
+        folded,
+        evidence,
+        previous_hash,
+        hash,
+    } = entry;
+    proto::Decision {
+        sequence: *sequence,
+        time: Some(from_timestamp(*at)),
+        actor: actor.to_string(),
+        action: action.clone(),
+        reason: reason.to_string(),
+        reason_json: serde_json::to_string(reason).expect("a reason has a JSON form"),
+        share_before: share_before.value(),
+        share_after: share_after.value(),
+        epoch: *epoch,
+        folded_revision: *folded,
+        hash: hash.clone(),
+        previous_hash: previous_hash.clone(),
+        evidence_json: serde_json::to_string(evidence).expect("evidence has a JSON form"),
+    }
+}

@@ -1,0 +1,105 @@
+//! Plain HTTP: constraints files for pip and uv, metrics and health.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::{Controller, Refusal};
+use crate::metrics::Gauges;
+use crate::store::records::FilingState;
+
+mod constraints;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What every page works on.
+#[derive(Clone, Debug)]
+struct Web {
+    controller: Arc<Controller>,
+    stopping: CancellationToken,
+}
+
+/// Every page as routes; readiness ends when `stopping` is cancelled.
+pub fn routes(controller: Arc<Controller>, stopping: CancellationToken) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/pin-sets/{pin_set}/constraints.txt", get(constraints_txt))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(Web { controller, stopping })
+}
+
+async fn front() -> Response {
+    let page = concat!(
+        "pinion ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/pin-sets/<pin set>/constraints.txt   pins for pip and uv; the token is the password\n",
+        "/metrics /healthz /readyz             for the people who run this\n",
+        "gRPC on the same port: see `pinion --help`\n",
+    );
+    ([(CONTENT_TYPE, TEXT)], page).into_response()
+}
+
+async fn constraints_txt(State(web): State<Web>, Path(pin_set): Path<String>, headers: HeaderMap) -> Response {
+    let secret = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(constraints::secret_of);
+    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match constraints::answer(&web.controller, &pin_set, secret.as_deref(), known) {
+        Ok(constraints::Answer { etag, text }) => {
+            let headers = [(ETAG, format!("\"{etag}\"")), (CACHE_CONTROL, "private, no-cache".to_owned()), (VARY, "authorization".to_owned())];
+            match text {
+                Some(text) => (headers, [(CONTENT_TYPE, TEXT)], text).into_response(),
+                None => (StatusCode::NOT_MODIFIED, headers).into_response(),
+            }
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = match refusal {
+        Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+        Refusal::WrongRole { .. } | Refusal::OtherPinSet { .. } => StatusCode::FORBIDDEN,
+        Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
+        Refusal::Invalid { .. } => StatusCode::BAD_REQUEST,
+        Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Exists { .. } | Refusal::Stale { .. } | Refusal::Precondition { .. } | Refusal::IllegalStep(_) => StatusCode::CONFLICT,
+        Refusal::Exhausted { .. } => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let mut response = (status, [(CONTENT_TYPE, TEXT)], format!("{refusal}\n")).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"pinion\""));
+    }
+    response
+}
+
+async fn metrics(State(web): State<Web>) -> Response {
+    let snapshot = web.controller.snapshot();
+    let is_pending = |state: &FilingState| matches!(state, FilingState::Pending { .. });
+    let gauges = Gauges {
+        open_rollouts: snapshot.all_open_rollouts().count(),
+        environments: snapshot.environments().count(),
+        pending_filings: snapshot.filings().filter(|filing| is_pending(&filing.record.state)).count(),
+        revision: snapshot.revision,
+    };
+    match web.controller.metrics.text(gauges) {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn readyz(State(web): State<Web>) -> Response {
+    if web.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    if !web.controller.is_folding() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the promotion loop has stopped\n").into_response();
+    }
+    "ready\n".into_response()
+}

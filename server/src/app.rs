@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::controller::{Controller, Parts, Refusal};
 use crate::forge::{self, Forge};
@@ -20,6 +20,7 @@ use crate::loops::Wake;
 use crate::loops::filing::Filing;
 use crate::loops::promotion::Promotion;
 use crate::metrics::{self, Metrics};
+use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
 use crate::store::sled::{SledOptions, SledStore};
@@ -65,6 +66,24 @@ pub enum Error {
     FirstAdmin(#[from] Refusal),
 }
 
+/// What a server finds outside of itself.
+#[derive(Debug)]
+pub struct World {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids, secrets and seeds.
+    pub random: Arc<dyn Random>,
+    /// Where metrics go beside Prometheus.
+    pub exporter: Option<opentelemetry_otlp::MetricExporter>,
+}
+
+impl Default for World {
+    /// The machine's own.
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), exporter: None }
+    }
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub struct App {
@@ -86,7 +105,8 @@ impl App {
     ///
     /// # Errors
     /// If anything it needs cannot be had.
-    pub async fn start(config: &Config, clock: Arc<dyn Clock>, exporter: Option<opentelemetry_otlp::MetricExporter>) -> Result<Self, Error> {
+    pub async fn start(config: &Config, world: World) -> Result<Self, Error> {
+        let World { clock, random, exporter } = world;
         config.validate()?;
         let tls = config.tls.as_ref().map(|tls| serve::tls(&tls.certificate, &tls.key)).transpose()?;
         let dir = config.data_dir.join("store");
@@ -99,6 +119,7 @@ impl App {
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock,
+            random,
             metrics: Arc::clone(&metrics),
             wake_promotion: wake_promotion.clone(),
             wake_filing: wake_filing.clone(),

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
+use crate::random::Random;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
 use crate::store::{Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys};
@@ -66,6 +67,7 @@ pub struct Inbox {
 pub struct Controller {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<Metrics>,
     snapshot: ArcSwap<Snapshot>,
     /// Held while a control record is read, committed and shown, so that one process does not conflict with itself.
@@ -97,6 +99,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Ids, secrets and seeds.
+    pub random: Arc<dyn Random>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Wakes the promotion loop.
@@ -128,6 +132,7 @@ impl Controller {
         let controller = Self {
             store: parts.store,
             clock: parts.clock,
+            random: parts.random,
             metrics: parts.metrics,
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: tokio::sync::Mutex::new(()),

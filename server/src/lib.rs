@@ -5,12 +5,140 @@ pub mod args;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod demo;
 pub mod forge;
 pub mod loops;
 pub mod metrics;
+pub mod random;
 pub mod rpc;
 pub mod serve;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod web;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, Serve};
+use crate::config::Config;
+
+/// Runs what the command line asks for.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("piniond: no threads can be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Some(Command::Demo(demo)) => ended(run_demo(&demo).await),
+            None => ended(run_server(cli.serve).await),
+        }
+    })
+}
+
+fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprint!("piniond: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
+    }
+    eprintln!();
+    ExitCode::FAILURE
+}
+
+async fn run_demo(demo: &args::Demo) -> Result<(), Box<dyn std::error::Error>> {
+    let telemetry = telemetry::set_up(telemetry::LogFormat::Text, "error")?;
+    let result = demo::run(demo).await;
+    telemetry.shutdown();
+    Ok(result?)
+}
+
+async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let config = configuration(serve)?;
+    let mut telemetry = telemetry::set_up(config.log_format, "info")?;
+    let world = app::World { exporter: telemetry.metrics.take(), ..app::World::default() };
+    let app = app::App::start(&config, world).await?;
+    greet(&app, &config);
+    let failed = app.store_failed();
+    let cause = tokio::select! {
+        () = asked_to_stop() => None,
+        cause = failed => Some(cause),
+    };
+    if cause.is_none() {
+        tracing::info!("stopping: requests under way may end");
+    }
+    app.stop().await;
+    telemetry.shutdown();
+    match cause {
+        None => Ok(()),
+        Some(cause) => Err(format!("the store has failed and the server has to be started again: {cause}").into()),
+    }
+}
+
+fn configuration(serve: Serve) -> Result<Config, config::Error> {
+    let Serve { config, listen, data_dir, allow_plaintext } = serve;
+    let mut merged = config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+    merged.listen = listen.unwrap_or(merged.listen);
+    merged.data_dir = data_dir.unwrap_or(merged.data_dir);
+    merged.allow_plaintext |= allow_plaintext;
+    merged.validate()?;
+    Ok(merged)
+}
+
+/// Says where it runs and what to do next; a first admin token is printed here, once, and only to a terminal.
+fn greet(app: &app::App, config: &Config) {
+    use std::io::IsTerminal;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    eprintln!("piniond {} listens on {scheme}://{}", Cli::command().get_version().unwrap_or_default(), app.address);
+    eprintln!("  state: {}", config.data_dir.display());
+    if config.allow_plaintext && !app.address.ip().is_loopback() {
+        eprintln!("  WARNING: plain text on {}: tokens cross the network readable for everybody", app.address);
+    }
+    let Some(secret) = &app.first_admin else { return };
+    if std::io::stderr().is_terminal() {
+        eprintln!("\nThe first admin token; it is not shown again:\n\n  {secret}\n");
+    } else {
+        match keep_first_admin(config, secret) {
+            Ok(path) => eprintln!("  the first admin token is in {}; remove the file once you have it", path.display()),
+            Err(error) => eprintln!("  the first admin token could not be written ({error}); start once on a terminal with an empty data directory"),
+        }
+    }
+    eprintln!("Next:\n  export PINION_SERVER={scheme}://{} PINION_TOKEN=<the token>", app.address);
+    eprintln!("  pinion token create me --role release-manager\n  pinion pin-set create mine --ecosystem pypi");
+}
+
+/// Where nobody watches, the first admin token goes to a file that only its owner can read.
+fn keep_first_admin(config: &Config, secret: &str) -> std::io::Result<std::path::PathBuf> {
+    use std::io::Write;
+    let path = config.data_dir.join("first-admin-token");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    writeln!(options.open(&path)?, "{secret}")?;
+    Ok(path)
+}
+
+async fn asked_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupted => {}
+        () = terminated => {}
+    }
+}

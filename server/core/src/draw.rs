@@ -135,11 +135,13 @@ impl From<Share> for f64 {
 }
 
 impl fmt::Display for Share {
-    /// As a percentage with the digits that matter, such as `1 %` or `0.67 %`.
+    /// As a percentage with the digits that matter, such as `1 %`, `7.5 %` or `0.0062 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = self.0 * 100.0;
-        let digits = if percent >= 10.0 || percent == percent.round() { 0 } else if percent >= 0.1 { 2 } else { 4 };
-        write!(f, "{percent:.digits$} %")
+        let digits = if percent >= 10.0 { 0 } else if percent >= 0.1 { 2 } else { 4 };
+        let text = format!("{percent:.digits$}");
+        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        write!(f, "{text} %")
     }
 }
 

@@ -7,12 +7,13 @@ use pinion_core::resolve::Hold;
 
 use super::tokens::new_secret;
 use super::{Controller, Draft, Identity, Refusal};
+use crate::random::bytes;
 use crate::snapshot::Snapshot;
 use crate::store::records::{EnvironmentRecord, Role, TokenRecord, encode};
 use crate::store::{Condition, keys};
 
 /// Holds of one environment, at most.
-pub const HOLDS_MAX: usize = 100;
+const HOLDS_MAX: usize = 100;
 
 /// A request to enrol.
 #[derive(Clone, Debug)]
@@ -58,8 +59,8 @@ impl Controller {
         if snapshot.pin_set(&enrolment.pin_set).is_none() {
             return Err(Refusal::no_pin_set(&enrolment.pin_set));
         }
-        let id = EnvironmentId::from_random(random());
-        let secret = new_secret();
+        let id = EnvironmentId::from_random(bytes(self.random.as_ref()));
+        let secret = new_secret(self.random.as_ref());
         let token_key = keys::token(&secret);
         let now = self.clock.now();
         let mut draft = Draft::default();
@@ -204,11 +205,4 @@ fn own_or(caller: &Identity, id: Option<&EnvironmentId>, others: &[Role]) -> Res
             Ok(id.clone())
         }
     }
-}
-
-/// Bytes from the operating system's random source.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0u8; N];
-    getrandom::fill(&mut bytes).expect("the operating system has a random source");
-    bytes
 }

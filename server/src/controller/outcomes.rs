@@ -23,9 +23,9 @@ use crate::store::{Commit, Condition, Error, Operation, Store, Transaction, keys
 /// Reports of one batch, at most.
 pub const REPORTS_MAX: usize = 100;
 /// Rollouts that one report may name.
-pub const ROLLOUTS_MAX: usize = 64;
+const ROLLOUTS_MAX: usize = 64;
 /// The oldest report that is taken: a repeat is recognised for longer than that.
-pub const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
+const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// How far ahead of ours an environment's clock may be.
 const AHEAD_MAX: Duration = Duration::from_secs(86_400);
 /// For how many days report ids are remembered.

@@ -17,15 +17,15 @@ use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 use pinion_core::window_bet::WindowBet;
 
-use super::environments::random;
 use super::pin_sets::current;
 use super::{Controller, Draft, Identity, Refusal};
+use crate::random::bytes;
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::keys;
 use crate::store::records::{Role, encode};
 
 /// The longest reason of a person, in bytes.
-pub const WORDS_MAX: usize = 500;
+const WORDS_MAX: usize = 500;
 
 /// A request to start a rollout.
 #[derive(Clone, Debug)]
@@ -112,10 +112,10 @@ impl Controller {
         let now = self.clock.now();
         let policy = entry.stored.record.policy.clone();
         let rollout = Rollout {
-            id: RolloutId::from_random(random()),
+            id: RolloutId::from_random(bytes(self.random.as_ref())),
             pin_set: new.pin_set.clone(),
             changes,
-            seed: Seed::from_random(random()),
+            seed: Seed::from_random(bytes(self.random.as_ref())),
             created_at: now,
             created_by: caller.actor.clone(),
             not_before,

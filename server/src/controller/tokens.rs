@@ -9,6 +9,7 @@ use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
 
 use super::{Controller, Draft, Identity, Refusal};
+use crate::random::{Random, bytes};
 use crate::store::records::{Role, TokenRecord, encode};
 use crate::store::{Condition, Key, keys};
 
@@ -44,10 +45,8 @@ pub struct Caller {
 }
 
 /// A new secret: 256 random bits.
-pub(super) fn new_secret() -> String {
-    let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).expect("the operating system has a random source");
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+pub(super) fn new_secret(random: &dyn Random) -> String {
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes::<32>(random)))
 }
 
 impl Controller {
@@ -129,7 +128,7 @@ impl Controller {
             return Err(Refusal::Exists { kind: "token", name: new.name.to_string() });
         }
         let now = self.clock.now();
-        let secret = new_secret();
+        let secret = new_secret(self.random.as_ref());
         let record = TokenRecord {
             name: Some(new.name.clone()),
             role: new.role,

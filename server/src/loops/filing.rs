@@ -211,7 +211,7 @@ impl Filing {
     /// A pure function of the record and its parent, but for what the forge answers.
     async fn file(&self, forge: &dyn Forge, record: &FilingRecord, parent: String) -> Outcome {
         let path = &record.source.path;
-        let bytes = match forge.read_at(&parent, path).await {
+        let bytes = match forge.read_at(&record.source.branch, &parent, path).await {
             Ok(bytes) => bytes,
             Err(error) => return failed(error, record.tries),
         };
@@ -224,7 +224,6 @@ impl Filing {
             return Outcome::State(FilingState::Unneeded, answer);
         }
         let change = Change {
-            key: record.key.to_string(),
             branch: record.source.branch.clone(),
             head: record.head.clone(),
             parent,
@@ -283,10 +282,7 @@ fn failed(error: ForgeError, tries: u32) -> Outcome {
 /// 2, 4, 8 ... seconds, at most an hour, with up to half of it left out at random so that servers do not march in step.
 fn pause(tries: u32) -> Duration {
     let whole = Duration::from_secs(1).saturating_mul(1 << tries.min(12)).min(PAUSE_MAX);
-    let mut byte = [0u8; 1];
-    // Without a random source the pause is simply whole.
-    let jitter = getrandom::fill(&mut byte).map_or(0.0, |()| f64::from(byte[0]) / 512.0);
-    whole.mul_f64(1.0 - jitter)
+    whole.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 
 fn not_editable(error: &EditError, path: &str) -> String {

@@ -233,7 +233,8 @@ mod tests {
                 let inner = inner.unwrap_or_default();
                 prop_assert!(!is_trailer(line));
                 prop_assert!(!inner.contains("Change-Id:"), "{inner:?}");
-                prop_assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'));
+                let is_odd = |c: char| c.is_control() || c == '\u{2028}';
+                prop_assert!(!line.chars().any(is_odd));
                 let pairs = inner.chars().zip(inner.chars().skip(1));
                 for (one, two) in pairs {
                     prop_assert!(!(one == '@' && is_of_name(two)), "{inner:?}");

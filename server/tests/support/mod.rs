@@ -275,6 +275,10 @@ impl Server {
         response.expect("lists").into_inner().decisions
     }
 
+    pub fn clock_minus_days(&self, days: u32) -> Timestamp {
+        self.clock.now().minus(DAY * days)
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.app.address)
     }

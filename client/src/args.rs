@@ -11,7 +11,7 @@ use crate::exit::TABLE;
 
 /// Staged rollouts of dependencies: pull pins, report outcomes, run rollouts.
 #[derive(Debug, Parser)]
-#[command(name = "pinion", version, about, after_help = TABLE, propagate_version = true)]
+#[command(name = "pinion", version, after_help = TABLE)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) globals: Globals,

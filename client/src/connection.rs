@@ -85,14 +85,8 @@ impl ConnectOptions {
     /// Must be called within a tokio runtime. Refuses an address that is no `http`/`https` URL, plain
     /// http to another host, an unreadable certificate, and a token that cannot be a header.
     pub fn open(self) -> Result<Connection, Error> {
-        let uri = parse_server(&self.server)?;
-        let host = uri.host().unwrap_or_default();
+        let uri = check_server(&self.server, self.plain_http_anywhere)?;
         let is_plain = uri.scheme_str() == Some("http");
-        if is_plain && !self.plain_http_anywhere && !is_loopback(host) {
-            return Err(Error::PlainHttp {
-                host: host.to_owned(),
-            });
-        }
         let mut endpoint = Endpoint::from(uri)
             .connect_timeout(self.connect_timeout)
             .keep_alive_timeout(Duration::from_secs(20))
@@ -227,8 +221,19 @@ pub fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+/// Reads a server's URL and refuses plain http to another host, unless it is allowed.
+pub fn check_server(server: &str, plain_http_anywhere: bool) -> Result<Uri, Error> {
+    let uri = parse_server(server)?;
+    let host = uri.host().unwrap_or_default();
+    if uri.scheme_str() == Some("http") && !plain_http_anywhere && !is_loopback(host) {
+        let host = host.to_owned();
+        return Err(Error::PlainHttp { host });
+    }
+    Ok(uri)
+}
+
 /// Reads a server's URL: `http` or `https`, a host, no path.
-pub fn parse_server(server: &str) -> Result<Uri, Error> {
+fn parse_server(server: &str) -> Result<Uri, Error> {
     let refuse = |problem: &'static str| Error::Address {
         server: server.to_owned(),
         problem,
@@ -262,12 +267,17 @@ fn bearer(token: &str) -> Result<MetadataValue<Ascii>, Error> {
 
 /// An error and its causes in one line, since tonic's own words stop at "transport error".
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = match error.to_string() {
+        words if words == "transport error" && error.source().is_some() => String::new(),
+        words => words,
+    };
     let mut cause = error.source();
     while let Some(error) = cause {
         let words = error.to_string();
         if !text.contains(&words) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&words);
         }
         cause = error.source();

@@ -246,7 +246,7 @@ mod tests {
             ("[calendar]\n\nopens = \"9\"", 3, "no time of day"),
             ("on_harm = \"explode\"", 1, "unknown variant `explode`"),
             (
-                "[[calendar.freezes]]\nstart = 2026-12-20\nend = 2026-12-21",
+                "[[calendar.freezes]]\nstart = 2026-12-20\nend = 2026-12-21T00:00:00Z",
                 2,
                 "no moment",
             ),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pinion_client::connection::{is_loopback, parse_server};
+use pinion_client::connection::{check_server, is_loopback};
 use pinion_client::{ConnectOptions, Connection};
 
 use crate::args::Globals;
@@ -111,7 +111,7 @@ impl Session {
             .ca_file
             .clone()
             .or_else(|| settings.ca_file.clone());
-        Ok(Place {
+        let place = Place {
             server: server.ok_or_else(|| {
                 Failure::new(Exit::Usage, "no server is named")
                     .next("name it by --server, PINION_SERVER or the user's configuration")
@@ -119,7 +119,10 @@ impl Session {
             ca_file: ca_file.or_else(|| joined.and_then(|joined| joined.ca_file.clone())),
             insecure_http: self.globals.insecure_http
                 || joined.is_some_and(|joined| joined.insecure_http),
-        })
+        };
+        // Before a token is looked for, let alone asked for.
+        check_server(&place.server, place.insecure_http)?;
+        Ok(place)
     }
 
     /// The token that was given: --token-file, PINION_TOKEN, PINION_TOKEN_FILE, the configuration.
@@ -153,7 +156,7 @@ impl Session {
         }
         if place.insecure_http {
             options = options.allow_plain_http_anywhere();
-            let uri = parse_server(&place.server)?;
+            let uri = check_server(&place.server, true)?;
             let host = uri.host().unwrap_or_default();
             if uri.scheme_str() == Some("http") && !is_loopback(host) {
                 self.terminal.warn(format_args!(

@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 /// `pinion join`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-The token that enrols (role environment or ci) comes from --token-file, PINION_TOKEN, the file named by
-PINION_TOKEN_FILE, or stdin. The checkout gets a token of its own, kept in the user's state directory
+The token that enrols (role environment or ci) comes from --token-file, PINION_TOKEN, the file named by \
+PINION_TOKEN_FILE, or stdin. The checkout gets a token of its own, kept in the user's state directory \
 (XDG_STATE_HOME, else ~/.local/state) with mode 0600. No file of the checkout is touched.
 
-Reporting is off unless it is agreed to: on a terminal you are asked, elsewhere it takes
+Reporting is off unless it is agreed to: on a terminal you are asked, elsewhere it takes \
 --accept-reporting. DO_NOT_TRACK=1 in the environment always means no.")]
 pub(crate) struct Join {
     /// The pin set to follow.
@@ -51,7 +51,7 @@ pub(crate) struct Leave {
 stdout has the lines that point pip and uv at the file and nothing else, so that this works:
   eval \"$(pinion sync)\"
 
-When the server is away, the last good pins stay in use: a warning says how old they are, and the exit
+When the server is away, the last good pins stay in use: a warning says how old they are, and the exit \
 code is 0, or 5 with --fresh. Without any pins yet it is 5.")]
 pub(crate) struct Sync {
     /// Write the constraints here as well as into the state directory.
@@ -77,20 +77,21 @@ pub(crate) enum Shell {
 /// `pinion run`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-The command gets PIP_CONSTRAINT and UV_CONSTRAINT, and the signals that pinion gets; pinion exits as it
+The command gets PIP_CONSTRAINT and UV_CONSTRAINT, and the signals that pinion gets. pinion exits as it \
 did: its own status, 128 + n after signal n, 127 if there is no such command, 126 if it cannot be run.
 
 What is reported, and only with consent:
   passed        exit 0, and no failing test in a JUnit file
   crash         ended by a signal, or exit 129 to 159 (a shell's way of saying so)
   test          failing tests, whatever the exit status
-  build         errors in the JUnit file although no test ran (collection and import errors)
-  --category    any other exit; also when the JUnit file is missing, cut off or older than the run
-So pytest's exit 2 (interrupted), 4 (usage error, as when a plugin is gone) and 5 (no tests collected) are
-failures of the stated category unless the JUnit file says more.
+  build         errors in the JUnit file although no test ran (collection, imports)
+  --category    any other exit; also when the JUnit file is missing, cut off or old
 
-A server that is away costs a fraction of a second and never the run: the report is kept and sent with the
-next run or sync, under the same id.")]
+So pytest's exit 2 (interrupted), 4 (usage error, as when a plugin is gone) and 5 (no tests collected) \
+are failures of the stated category unless the JUnit file says more.
+
+A server that is away costs a fraction of a second and never the run: the report is kept and sent with \
+the next run or sync, under the same id.")]
 pub(crate) struct Run {
     /// A JUnit XML file that the command writes; may be given several times.
     #[arg(long, value_name = "FILE")]

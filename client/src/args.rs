@@ -1,0 +1,117 @@
+//! The command line, as typed. What the arguments mean is decided in `command/`.
+
+pub(crate) mod environment;
+pub(crate) mod release;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::exit::TABLE;
+
+/// Staged rollouts of dependencies: pull pins, report outcomes, run rollouts.
+#[derive(Debug, Parser)]
+#[command(name = "pinion", version, after_help = TABLE)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The server, such as https://pinion.example:7420.
+    ///
+    /// Without it: the user's configuration, then the server that this checkout joined. What a joined
+    /// checkout does for itself (sync, run, hold, leave) always goes to the server it joined.
+    #[arg(long, global = true, value_name = "URL", env = "PINION_SERVER")]
+    pub(crate) server: Option<String>,
+    /// A file that holds the token alone. Without it: PINION_TOKEN, the file named by
+    /// PINION_TOKEN_FILE, the user's configuration, this checkout's own token.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificate authorities to trust instead of the system's, PEM.
+    #[arg(long, global = true, value_name = "FILE", env = "PINION_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Allow plain http to other hosts: everybody on the way can read the token.
+    #[arg(long, global = true)]
+    pub(crate) insecure_http: bool,
+    /// The checkout: this directory, or the nearest one above it that has joined.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    pub(crate) dir: PathBuf,
+    /// Tables and sentences, or the server's answer as JSON.
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Output,
+    /// Colour; `auto`: on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    /// Print no notes on stderr, only warnings and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When there is colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Enrol this checkout, so that it follows a pin set.
+    Join(environment::Join),
+    /// Forget this checkout, on the server and here.
+    Leave(environment::Leave),
+    /// Fetch the pins and write the constraints file.
+    Sync(environment::Sync),
+    /// Run a command with the pins, and report how it went if the owner agreed.
+    Run(environment::Run),
+    /// Say why this checkout has a package's version.
+    Why(environment::Why),
+    /// Say who this checkout is, what it follows and what it reports.
+    Status,
+    /// Refuse candidates of a package, or one version of it.
+    Hold(environment::Hold),
+    /// Take a hold back.
+    Unhold(environment::Hold),
+    /// Show, give or withdraw the consent to report.
+    #[command(subcommand)]
+    Telemetry(environment::Telemetry),
+    /// Create, fill and read pin sets.
+    #[command(subcommand, name = "pin-set")]
+    PinSet(release::PinSet),
+    /// Start, watch and stop rollouts.
+    #[command(subcommand)]
+    Rollout(release::Rollout),
+    /// Create, list and revoke tokens.
+    #[command(subcommand)]
+    Token(release::Token),
+    /// Print a completion script for a shell.
+    Completions(release::Completions),
+    /// Print the manual page, or write all of them into a directory.
+    Man(release::Man),
+}

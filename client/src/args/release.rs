@@ -1,0 +1,311 @@
+//! What a release manager types.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::times::HumanDuration;
+
+/// `pinion pin-set`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PinSet {
+    /// Create an empty pin set.
+    Create(CreatePinSet),
+    /// Replace the baseline by the pins of a file; `-` is stdin.
+    Import(ImportPins),
+    /// Show a pin set, its policy and, if asked, its pins.
+    Show {
+        /// The pin set.
+        name: String,
+        /// List the baseline too.
+        #[arg(long)]
+        pins: bool,
+    },
+    /// List the pin sets.
+    List,
+    /// Change the policy or the source of a pin set.
+    Update(UpdatePinSet),
+    /// List the versions that are never proposed again.
+    Blocks {
+        /// The pin set.
+        name: String,
+    },
+    /// Lift the block of one version.
+    Lift {
+        /// The pin set.
+        name: String,
+        /// The package.
+        package: String,
+        /// The exact version.
+        version: String,
+        /// Why, for the log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `pinion pin-set create`.
+#[derive(Debug, Parser)]
+pub(crate) struct CreatePinSet {
+    /// The new name: 1 to 63 of a-z, 0-9, "-", ".".
+    pub(crate) name: String,
+    /// Where names and versions come from.
+    #[arg(long)]
+    pub(crate) ecosystem: Ecosystem,
+    /// The policy, a TOML file; what it leaves out takes its default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+}
+
+/// The file that changes are filed against.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// A forge of the server's configuration, where changes are filed.
+    #[arg(long, requires_all = ["branch", "path"])]
+    pub(crate) forge: Option<String>,
+    /// The branch there, such as master.
+    #[arg(long, requires = "forge")]
+    pub(crate) branch: Option<String>,
+    /// The file there, such as upper-constraints.txt.
+    #[arg(long, requires = "forge")]
+    pub(crate) path: Option<String>,
+}
+
+/// An ecosystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ecosystem {
+    /// Python.
+    Pypi,
+    /// Rust.
+    Cargo,
+    /// JavaScript.
+    Npm,
+    /// Go modules.
+    Go,
+}
+
+/// `pinion pin-set import`.
+#[derive(Debug, Parser)]
+pub(crate) struct ImportPins {
+    /// The pin set.
+    pub(crate) name: String,
+    /// A constraints or requirements file.
+    pub(crate) file: PathBuf,
+    /// Keep lines that are no exact pins and serve them as they stand, instead of refusing the file.
+    #[arg(long)]
+    pub(crate) keep_unkept: bool,
+    /// End open rollouts whose packages the file changes, instead of refusing it.
+    #[arg(long)]
+    pub(crate) supersede: bool,
+    /// Compare and check only.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Refuse if the pin set has another revision.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) expected_revision: u64,
+}
+
+/// `pinion pin-set update`.
+#[derive(Debug, Parser)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true).args(["policy", "forge", "clear_source"])))]
+pub(crate) struct UpdatePinSet {
+    /// The pin set.
+    pub(crate) name: String,
+    /// The new policy, whole, a TOML file. Open rollouts keep the policy they began with.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// File changes nowhere.
+    #[arg(long, conflicts_with = "forge")]
+    pub(crate) clear_source: bool,
+    /// Refuse if the pin set has another revision.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) expected_revision: u64,
+}
+
+/// `pinion rollout`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rollout {
+    /// Start the trial of one or more versions that move together.
+    Start(StartRollout),
+    /// List the rollouts that have not ended.
+    List {
+        /// The ended ones too.
+        #[arg(long)]
+        all: bool,
+        /// Only of this pin set.
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        pin_set: String,
+    },
+    /// Show where a rollout stands and why.
+    Show {
+        /// The rollout.
+        id: String,
+    },
+    /// Follow rollouts live. With an id: until it ends; exit 0 if it completed, else 1.
+    Watch {
+        /// The rollout; without it: all of them.
+        id: Option<String>,
+        /// Only of this pin set.
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        pin_set: String,
+    },
+    /// Keep the share where it is; the cohort keeps the candidate.
+    Pause(ChangeRollout),
+    /// Go on after a pause.
+    Resume(ChangeRollout),
+    /// Raise the share now.
+    Promote {
+        #[command(flatten)]
+        change: ChangeRollout,
+        /// The new share, as 0.25 or 25%; without it: the next planned one.
+        #[arg(long, value_parser = parse_share)]
+        share: Option<f64>,
+    },
+    /// Serve the baseline at once; nothing is blocked or filed.
+    Abort(ChangeRollout),
+    /// Serve the baseline at once, block the versions and file the rollback.
+    Rollback(ChangeRollout),
+    /// List what was decided and why, the oldest first.
+    History {
+        /// The rollout.
+        id: String,
+    },
+}
+
+/// `pinion rollout start`.
+#[derive(Debug, Parser)]
+pub(crate) struct StartRollout {
+    /// The pin set.
+    pub(crate) pin_set: String,
+    /// The versions on trial, as PACKAGE==VERSION or "PACKAGE==VERSION;MARKER".
+    #[arg(required = true, value_name = "PACKAGE==VERSION")]
+    pub(crate) candidates: Vec<String>,
+    /// Allow versions that are not newer.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    /// When the versions were published, such as 2026-11-24T09:30:00Z; policies with a minimum age ask.
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) published: Option<jiff::Timestamp>,
+    /// Check only; start nothing.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Refuse if the pin set has another revision.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) expected_revision: u64,
+}
+
+/// A rollout and why it is changed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangeRollout {
+    /// The rollout.
+    pub(crate) id: String,
+    /// Why, for the log.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+    /// Refuse if the rollout has another revision.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) expected_revision: u64,
+    /// Ask nothing.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `pinion token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Create a token; its secret goes to stdout, alone, once.
+    Create {
+        /// What it is called in logs and decisions.
+        name: String,
+        /// What it may do.
+        #[arg(long)]
+        role: Role,
+        /// The only pin set it is good for.
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        pin_set: String,
+        /// How long it works, such as 90d or 12h; without it: until it is revoked.
+        #[arg(long, value_name = "DURATION")]
+        lifetime: Option<HumanDuration>,
+    },
+    /// List the tokens that were created by hand.
+    List,
+    /// Make a token useless from now on.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Enrol, pull pins, report.
+    Environment,
+    /// The same, for CI fleets.
+    Ci,
+    /// Read everything but secrets.
+    Viewer,
+    /// Run rollouts and pin sets.
+    ReleaseManager,
+    /// Everything.
+    Admin,
+}
+
+/// `pinion completions`.
+#[derive(Debug, Parser)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `pinion man`.
+#[derive(Debug, Parser)]
+pub(crate) struct Man {
+    /// Write one page for each subcommand into this directory.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let (digits, unit) = match text.strip_suffix('%') {
+        Some(digits) => (digits.trim(), 100.0),
+        None => (text, 1.0),
+    };
+    let share = digits.parse::<f64>().map(|number| number / unit);
+    match share {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("a share is above 0 and at most 1, such as 0.25 or 25%".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_fraction_or_a_percentage() {
+        assert_eq!(parse_share("25%"), Ok(0.25));
+        assert_eq!(parse_share("1"), Ok(1.0));
+        for text in ["0", "25", "101%", "-1", "NaN", ""] {
+            assert!(parse_share(text).is_err(), "{text}");
+        }
+    }
+}

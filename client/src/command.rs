@@ -1,0 +1,60 @@
+//! The subcommands, one file each; here only who does what.
+
+mod completions;
+mod consent;
+mod hold;
+mod join;
+mod leave;
+mod man;
+mod pin_set;
+mod rollout;
+mod run;
+mod status;
+mod sync;
+mod telemetry;
+mod token;
+mod watch;
+mod why;
+
+use std::process::ExitCode;
+
+use crate::args::{Args, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::terminal::Terminal;
+
+/// Does what was asked and says how the process should exit.
+pub(crate) async fn run(args: Args) -> ExitCode {
+    let session = Session {
+        terminal: Terminal::new(&args.globals),
+        globals: args.globals,
+    };
+    match dispatch(&session, args.command).await {
+        Ok(code) => code,
+        Err(failure) => {
+            session.terminal.fail(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        Command::Run(args) => return run::run(session, &args).await,
+        Command::Rollout(args) => return rollout::rollout(session, args).await,
+        Command::Join(args) => join::join(session, &args).await,
+        Command::Leave(args) => leave::leave(session, &args).await,
+        Command::Sync(args) => sync::sync(session, &args).await,
+        Command::Why(args) => why::why(session, args).await,
+        Command::Status => status::status(session).await,
+        Command::Hold(args) => hold::hold(session, args).await,
+        Command::Unhold(args) => hold::unhold(session, args).await,
+        Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
+        Command::PinSet(args) => pin_set::pin_set(session, args).await,
+        Command::Token(args) => token::token(session, args).await,
+        Command::Completions(args) => completions::completions(session, &args),
+        Command::Man(args) => man::man(session, &args),
+    };
+    done.map(|()| Exit::Ok.into())
+}

@@ -1,0 +1,193 @@
+//! `pinion sync`: fetch the pins, write the constraints file, keep the last good ones.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use pinion_client::{Error, Pins, constraints};
+
+use crate::args::environment::{Shell, Sync};
+use crate::checkout::{Checkout, SavedPins, write_whole};
+use crate::failure::Failure;
+use crate::session::{Patience, Session, do_not_track};
+use crate::times::age;
+use crate::view;
+
+pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> {
+    let checkout = session.joined()?;
+    let connection = session.connect_checkout(&checkout, Patience::Asked)?;
+    let before = checkout.saved_pins()?;
+    // Without its file an etag stands for nothing.
+    let known = before.as_ref().filter(|_| checkout.constraints().is_file());
+    let answer = Pins::get(&connection, known.map(|pins| pins.etag.as_str())).await;
+    match (answer, known) {
+        (Ok(Some(pins)), _) => take(session, &checkout, before.as_ref(), &pins)?,
+        (Ok(None), Some(known)) => confirm(session, &checkout, known)?,
+        (Ok(None), None) => unreachable!("an answer to a question without an etag is whole"),
+        (Err(error @ Error::Unreachable { .. }), Some(known)) => {
+            keep(session, known, args, error)?;
+        }
+        (Err(error), _) => return Err(error.into()),
+    }
+    if checkout.membership.reporting && !do_not_track() {
+        checkout.outbox().deliver(&connection).await;
+    }
+    if let Some(out) = &args.out {
+        copy(&checkout.constraints(), out)?;
+    }
+    if !session.terminal.is_json() {
+        session
+            .terminal
+            .print(&exports(&checkout.constraints(), args.shell));
+    }
+    Ok(())
+}
+
+fn take(
+    session: &Session,
+    checkout: &Checkout,
+    before: Option<&SavedPins>,
+    pins: &Pins,
+) -> Result<(), Failure> {
+    let text = constraints::render(pins)?;
+    let saved = SavedPins::of(pins, Timestamp::now());
+    checkout.save_pins(&saved, &text)?;
+    let changes = saved.changes_since(before);
+    session.terminal.note(match (before, changes.len()) {
+        (None, _) => format!(
+            "{} pins of `{}`, revision {}",
+            saved.len(),
+            saved.pin_set,
+            saved.revision
+        ),
+        (Some(_), 0) => format!("no version changed; revision {}", saved.revision),
+        (Some(_), count) => format!("{count} changed; revision {}", saved.revision),
+    });
+    if before.is_some() {
+        for change in &changes {
+            session
+                .terminal
+                .note(format_args!("  {}", view::change(change)));
+        }
+    }
+    if !saved.rollouts.is_empty() {
+        let rollouts = saved.rollouts.join(", ");
+        session
+            .terminal
+            .note(format_args!("in the rollouts {rollouts}"));
+    }
+    if session.terminal.is_json() {
+        print_json(session, pins, &changes);
+    }
+    Ok(())
+}
+
+fn confirm(session: &Session, checkout: &Checkout, known: &SavedPins) -> Result<(), Failure> {
+    let mut confirmed = known.clone();
+    confirmed.confirmed = Timestamp::now();
+    let text = std::fs::read_to_string(checkout.constraints())
+        .map_err(|cause| Failure::file("read", &checkout.constraints(), &cause))?;
+    checkout.save_pins(&confirmed, &text)?;
+    session
+        .terminal
+        .note(format_args!("unchanged; revision {}", known.revision));
+    if session.terminal.is_json() {
+        let text = serde_json::json!({ "unchanged": true, "etag": known.etag, "revision": known.revision });
+        session.terminal.print(&format!("{text:#}\n"));
+    }
+    Ok(())
+}
+
+fn keep(session: &Session, known: &SavedPins, args: &Sync, error: Error) -> Result<(), Failure> {
+    let since = age(known.confirmed, Timestamp::now());
+    if args.fresh {
+        let failure = Failure::from(error);
+        return Err(failure.next(format!(
+            "without --fresh the pins from {since} ago are used"
+        )));
+    }
+    session.terminal.warn(error);
+    session.terminal.warn(format_args!(
+        "the last pins stay in use: revision {}, {since} old",
+        known.revision
+    ));
+    Ok(())
+}
+
+fn print_json(session: &Session, pins: &Pins, changes: &[pinion_client::v1::PackageChange]) {
+    let changes: Vec<_> = changes.iter().map(pinion_proto::to_json).collect();
+    let list: Vec<_> = pins.pins.iter().map(pinion_proto::to_json).collect();
+    let value = serde_json::json!({
+        "unchanged": false,
+        "etag": pins.etag,
+        "pin_set": pins.pin_set,
+        "revision": pins.revision,
+        "rollouts": pins.rollouts,
+        "pins": list,
+        "verbatim_lines": pins.verbatim_lines,
+        "changes": changes,
+    });
+    session.terminal.print(&format!("{value:#}\n"));
+}
+
+fn copy(from: &Path, out: &Path) -> Result<(), Failure> {
+    let text =
+        std::fs::read_to_string(from).map_err(|cause| Failure::file("read", from, &cause))?;
+    write_whole(out, &text)
+}
+
+/// The lines that point pip and uv at the file.
+fn exports(file: &Path, shell: Shell) -> String {
+    let value = quote(&location(file));
+    let line = |name: &str| match shell {
+        Shell::Sh => format!("export {name}={value}\n"),
+        Shell::Fish => format!("set -gx {name} {value}\n"),
+    };
+    ["PIP_CONSTRAINT", "UV_CONSTRAINT"].map(line).concat()
+}
+
+/// The file as pip and uv take it: both split these variables at blanks, so a path with one becomes a URL.
+pub(super) fn location(file: &Path) -> String {
+    let path = file.display().to_string();
+    if !path.contains(char::is_whitespace) {
+        return path;
+    }
+    let encoded = path
+        .replace('%', "%25")
+        .replace(' ', "%20")
+        .replace('\t', "%09");
+    format!("file://{encoded}")
+}
+
+// Single quotes work alike in sh and fish, but for the quote and, in fish, the backslash.
+fn quote(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    match text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\"'\"'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_suit_the_shell() {
+        let file = Path::new("/home/ann/it's/constraints.txt");
+        assert_eq!(
+            exports(file, Shell::Sh).lines().next(),
+            Some("export PIP_CONSTRAINT='/home/ann/it'\"'\"'s/constraints.txt'")
+        );
+        let plain = Path::new("/home/ann/constraints.txt");
+        assert_eq!(
+            exports(plain, Shell::Fish),
+            "set -gx PIP_CONSTRAINT /home/ann/constraints.txt\nset -gx UV_CONSTRAINT /home/ann/constraints.txt\n"
+        );
+    }
+
+    #[test]
+    fn a_blank_in_the_path_does_not_make_two_files() {
+        assert_eq!(location(Path::new("/a b/c%.txt")), "file:///a%20b/c%25.txt");
+        assert_eq!(location(Path::new("/a/c.txt")), "/a/c.txt");
+    }
+}

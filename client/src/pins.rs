@@ -1,0 +1,94 @@
+//! Pulling pins: once, or whenever they change.
+
+use tokio_stream::{Stream, StreamExt as _};
+
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::v1;
+
+/// What an environment should install, and which rollouts it is part of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pins {
+    /// Names these pins exactly: equal etags are equal pins.
+    pub etag: String,
+    /// The pin set.
+    pub pin_set: String,
+    /// Its ecosystem.
+    pub ecosystem: v1::Ecosystem,
+    /// The revision of the pin set they were made from.
+    pub revision: u64,
+    /// Ordered by normalised name, then marker.
+    pub pins: Vec<v1::Pin>,
+    /// Lines that are no pins and are installed as they stand.
+    pub verbatim_lines: Vec<String>,
+    /// Rollouts whose candidate is among the pins.
+    pub rollouts: Vec<String>,
+}
+
+impl Pins {
+    /// Asks for the pins of the calling environment; `None` when `known_etag` still names them.
+    pub async fn get(
+        connection: &Connection,
+        known_etag: Option<&str>,
+    ) -> Result<Option<Self>, Error> {
+        let request = v1::GetPinsRequest {
+            pin_set: String::new(),
+            etag: known_etag.unwrap_or_default().to_owned(),
+        };
+        let mut client = connection.pins();
+        let response = connection.answer(client.get_pins(request)).await?;
+        if response.unchanged && known_etag.is_none() {
+            let problem = "it says \"unchanged\" to a caller that has no pins".to_owned();
+            return Err(Error::Answer { problem });
+        }
+        Ok((!response.unchanged).then(|| Self::from(response)))
+    }
+
+    /// The pins now, unless `known_etag` names them, and again whenever they change.
+    ///
+    /// The stream ends when the server stops or the connection breaks; watch again with the last etag.
+    pub async fn watch(
+        connection: &Connection,
+        known_etag: Option<&str>,
+    ) -> Result<impl Stream<Item = Result<Self, Error>> + use<>, Error> {
+        let request = v1::WatchPinsRequest {
+            pin_set: String::new(),
+            etag: known_etag.unwrap_or_default().to_owned(),
+        };
+        let mut client = connection.for_streams().pins();
+        let stream = connection.answer(client.watch_pins(request)).await?;
+        let server = connection.server().to_owned();
+        Ok(stream.filter_map(move |item| match item {
+            Ok(message) => message
+                .pins
+                .filter(|pins| !pins.unchanged)
+                .map(|pins| Ok(pins.into())),
+            Err(status) => Some(Err(Error::from_status(&server, &status))),
+        }))
+    }
+}
+
+impl From<v1::GetPinsResponse> for Pins {
+    fn from(response: v1::GetPinsResponse) -> Self {
+        let ecosystem = response.ecosystem();
+        let v1::GetPinsResponse {
+            etag,
+            revision,
+            unchanged: _,
+            pins,
+            verbatim_lines,
+            rollouts,
+            pin_set,
+            ecosystem: _,
+        } = response;
+        Self {
+            etag,
+            pin_set,
+            ecosystem,
+            revision,
+            pins,
+            verbatim_lines,
+            rollouts,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The server's answers in words and tables, for people.
+
+mod pin_set;
+mod policy;
+mod rollout;
+mod token;
+
+pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins};
+pub(crate) use policy::policy;
+pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, state};
+pub(crate) use token::{role, tokens};
+
+use pinion_client::v1;
+
+/// A change of one package: `requests 2.0 -> 2.1`.
+pub(crate) fn change(change: &v1::PackageChange) -> String {
+    let marker = match change.marker.as_str() {
+        "" => String::new(),
+        marker => format!(" ({marker})"),
+    };
+    let package = &change.package;
+    match (change.from_version.as_str(), change.to_version.as_str()) {
+        ("", to) => format!("{package}{marker} new at {to}"),
+        (from, "") => format!("{package}{marker} {from} goes"),
+        (from, to) => format!("{package}{marker} {from} -> {to}"),
+    }
+}
+
+/// A share as a percentage: `0.5 %`, `25 %`.
+pub(crate) fn percent(share: f64) -> String {
+    let rounded = (share * 10_000.0).round() / 100.0;
+    format!("{rounded} %")
+}
+
+/// Lines of a name and a value, the values one below the other.
+fn facts(facts: &[(&str, String)]) -> String {
+    let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let shown = facts.iter().filter(|(_, value)| !value.is_empty());
+    shown
+        .map(|(name, value)| format!("{name:<widest$}  {}\n", crate::terminal::clean(value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_percentages_without_noise() {
+        assert_eq!(percent(0.1), "10 %");
+        assert_eq!(percent(0.005), "0.5 %");
+        assert_eq!(percent(0.07), "7 %");
+        assert_eq!(percent(1.0), "100 %");
+    }
+}

@@ -1,0 +1,193 @@
+//! Pin sets, their pins and blocks, and why a version is there.
+
+use pinion_client::v1;
+
+use crate::table::Table;
+use crate::terminal::clean;
+use crate::times::show_time;
+
+use super::{change, facts, percent, policy};
+
+/// A pin set as a page.
+pub(crate) fn pin_set(set: &v1::PinSet) -> String {
+    let source = set.source.as_ref();
+    let source = source.map(|source| {
+        format!(
+            "{}, branch {}, {}",
+            source.forge, source.branch, source.path
+        )
+    });
+    let text = facts(&[
+        ("pin set", set.name.clone()),
+        ("ecosystem", ecosystem(set.ecosystem())),
+        ("revision", set.revision.to_string()),
+        ("pins", set.pin_count.to_string()),
+        (
+            "lines",
+            match set.verbatim_lines.len() {
+                0 => String::new(),
+                count => format!("{count} that are no pins, served as they stand"),
+            },
+        ),
+        (
+            "environments",
+            format!(
+                "{}, of which {} report",
+                set.environment_count, set.reporting_environment_count
+            ),
+        ),
+        ("rollouts", format!("{} open", set.open_rollout_count)),
+        (
+            "source",
+            source.unwrap_or_else(|| "none: changes are filed nowhere".to_owned()),
+        ),
+        ("created", show_time(set.create_time.as_ref())),
+        ("changed", show_time(set.update_time.as_ref())),
+    ]);
+    match &set.policy {
+        Some(rules) => format!("{text}\npolicy\n{}", policy(rules)),
+        None => text,
+    }
+}
+
+/// Pin sets as a table.
+pub(crate) fn pin_sets(sets: &[v1::PinSet]) -> Table {
+    let mut table = Table::new([
+        "NAME",
+        "ECOSYSTEM",
+        "REVISION",
+        "PINS",
+        "ENVIRONMENTS",
+        "REPORTING",
+        "OPEN ROLLOUTS",
+    ]);
+    for set in sets {
+        table.row([
+            set.name.clone(),
+            ecosystem(set.ecosystem()),
+            set.revision.to_string(),
+            set.pin_count.to_string(),
+            set.environment_count.to_string(),
+            set.reporting_environment_count.to_string(),
+            set.open_rollout_count.to_string(),
+        ]);
+    }
+    table
+}
+
+/// A baseline as a table.
+pub(crate) fn pins(pins: &[v1::Pin]) -> Table {
+    let mut table = Table::new(["PACKAGE", "VERSION", "MARKER"]);
+    for pin in pins {
+        table.row([pin.package.clone(), pin.version.clone(), pin.marker.clone()]);
+    }
+    table
+}
+
+/// What an import did.
+pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> String {
+    let set = response.pin_set.clone().unwrap_or_default();
+    let mut lines = vec![match was_check {
+        true => format!("checked only: {} pins would differ", response.change_count),
+        false => format!(
+            "{} pins differ; `{}` has {} pins at revision {}",
+            response.change_count, set.name, set.pin_count, set.revision
+        ),
+    }];
+    lines.extend(
+        response
+            .changes
+            .iter()
+            .map(|one| format!("  {}", change(one))),
+    );
+    let listed = u32::try_from(response.changes.len()).unwrap_or(u32::MAX);
+    if response.change_count > listed {
+        lines.push(format!("  and {} more", response.change_count - listed));
+    }
+    for line in &response.unkept_lines {
+        lines.push(format!(
+            "line {} is no pin ({}): {}",
+            line.line, line.reason, line.text
+        ));
+    }
+    for rollout in &response.superseded_rollouts {
+        lines.push(format!("rollout {rollout} ended as superseded"));
+    }
+    lines.iter().map(|line| clean(line) + "\n").collect()
+}
+
+/// Blocks as a table.
+pub(crate) fn blocks(blocks: &[v1::Block]) -> Table {
+    let mut table = Table::new(["PACKAGE", "VERSION", "SINCE", "ROLLOUT", "REASON"]);
+    for block in blocks {
+        table.row([
+            block.package.clone(),
+            block.version.clone(),
+            show_time(block.create_time.as_ref()),
+            block.rollout.clone(),
+            block.reason.clone(),
+        ]);
+    }
+    table
+}
+
+/// Why an environment has a version.
+pub(crate) fn explanation(package: &str, response: &v1::ExplainPinsResponse) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    if response.pins.is_empty() {
+        lines.push(format!("{package} is not pinned"));
+    }
+    for pin in &response.pins {
+        let marker = match pin.marker.as_str() {
+            "" => String::new(),
+            marker => format!(" where {marker}"),
+        };
+        lines.push(format!("{} {}{marker}", pin.package, pin.version));
+    }
+    lines.extend(
+        response
+            .sentences
+            .iter()
+            .map(|sentence| format!("  {sentence}")),
+    );
+    lines.extend(response.explanations.iter().flat_map(trial));
+    for block in &response.blocks {
+        lines.push(format!(
+            "{} {} is blocked: {}",
+            block.package, block.version, block.reason
+        ));
+    }
+    lines.iter().map(|line| clean(line) + "\n").collect()
+}
+
+fn trial(explanation: &v1::Explanation) -> Vec<String> {
+    let changes: Vec<_> = explanation.changes.iter().map(change).collect();
+    let exposed = match explanation.exposed {
+        true => "this environment has it",
+        false => "this environment does not have it",
+    };
+    let mut lines = vec![
+        format!("rollout {}: {}", explanation.rollout, changes.join(", ")),
+        format!(
+            "  {}, at {}; {exposed}",
+            explanation.state,
+            percent(explanation.share)
+        ),
+    ];
+    if explanation.next_share > 0.0 {
+        let next = percent(explanation.next_share);
+        let when = show_time(explanation.next_share_time.as_ref());
+        lines.push(format!("  next: {next}, not before {when}"));
+    }
+    if let Some(draw) = explanation.draw {
+        lines.push(format!("  its draw was {draw:.6}"));
+    }
+    lines
+}
+
+fn ecosystem(ecosystem: v1::Ecosystem) -> String {
+    ecosystem
+        .as_str_name()
+        .trim_start_matches("ECOSYSTEM_")
+        .to_lowercase()
+}

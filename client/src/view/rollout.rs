@@ -1,0 +1,271 @@
+//! Rollouts: a line, a row, a page; and what was decided.
+
+use pinion_client::v1::{self, RolloutState};
+
+use crate::table::Table;
+use crate::terminal::clean;
+use crate::times::show_time;
+
+use super::{change, facts, percent};
+
+/// What a rollout tries.
+pub(crate) fn candidate(rollout: &v1::Rollout) -> String {
+    rollout
+        .changes
+        .iter()
+        .map(change)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A state's name, in the words of the glossary.
+pub(crate) fn state(state: RolloutState) -> String {
+    let name = state.as_str_name().trim_start_matches("ROLLOUT_STATE_");
+    name.to_lowercase().replace('_', " ")
+}
+
+/// A rollout in one line.
+pub(crate) fn headline(rollout: &v1::Rollout) -> String {
+    let line = format!(
+        "{} {}: {} at {}, {}",
+        rollout.id,
+        candidate(rollout),
+        state(rollout.state()),
+        percent(rollout.share),
+        progress(rollout)
+    );
+    clean(&line)
+}
+
+/// How it fares: environments and failures on both sides, and the evidence against its threshold.
+pub(crate) fn progress(rollout: &v1::Rollout) -> String {
+    let Some(evidence) = &rollout.evidence else {
+        return "no evidence yet".to_owned();
+    };
+    format!(
+        "exposed {}, control {}, evidence {}",
+        side(evidence.exposed_total.as_ref()),
+        side(evidence.control_total.as_ref()),
+        against_threshold(evidence),
+    )
+}
+
+/// Rollouts as a table.
+pub(crate) fn rollouts(rollouts: &[v1::Rollout]) -> Table {
+    let mut table = Table::new(["ID", "PIN SET", "CANDIDATE", "STATE", "SHARE", "REASON"]);
+    for rollout in rollouts {
+        table.row([
+            rollout.id.clone(),
+            rollout.pin_set.clone(),
+            candidate(rollout),
+            state(rollout.state()),
+            percent(rollout.share),
+            rollout.reason.clone(),
+        ]);
+    }
+    table
+}
+
+/// A rollout as a page.
+pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
+    let planned: Vec<_> = rollout
+        .planned_shares
+        .iter()
+        .copied()
+        .map(percent)
+        .collect();
+    let next = match rollout.next_share {
+        share if share > 0.0 => {
+            let when = show_time(rollout.epoch_end_time.as_ref());
+            format!("{}, not before {when}", percent(share))
+        }
+        _ => String::new(),
+    };
+    let mut lines = vec![
+        ("rollout", rollout.id.clone()),
+        ("pin set", rollout.pin_set.clone()),
+        ("candidate", candidate(rollout)),
+        ("state", state(rollout.state())),
+        ("reason", rollout.reason.clone()),
+        ("share", percent(rollout.share)),
+        ("next share", next),
+        ("planned", planned.join(", ")),
+        (
+            "epoch",
+            match rollout.epoch {
+                0 => "none has begun".to_owned(),
+                epoch => format!(
+                    "{epoch}, since {}",
+                    show_time(rollout.epoch_start_time.as_ref())
+                ),
+            },
+        ),
+        ("population", rollout.population.to_string()),
+    ];
+    if let Some(evidence) = &rollout.evidence {
+        lines.extend(evidence_facts(evidence));
+    }
+    if let Some(filing) = &rollout.filing {
+        lines.push(("filing", filed(filing)));
+    }
+    lines.extend([
+        (
+            "created",
+            by(show_time(rollout.create_time.as_ref()), &rollout.created_by),
+        ),
+        (
+            "changed",
+            by(show_time(rollout.update_time.as_ref()), &rollout.actor),
+        ),
+        ("revision", rollout.revision.to_string()),
+        ("seed", rollout.seed.clone()),
+        ("seed SHA-256", rollout.seed_sha256.clone()),
+    ]);
+    facts(&lines)
+}
+
+/// A decision as two lines: what was done, and why.
+pub(crate) fn decision(decision: &v1::Decision) -> String {
+    let share = match decision.share_before == decision.share_after {
+        true => format!("at {}", percent(decision.share_after)),
+        false => format!(
+            "{} -> {}",
+            percent(decision.share_before),
+            percent(decision.share_after)
+        ),
+    };
+    let head = format!(
+        "{:>3}  {}  {}  {share}  by {}, epoch {}",
+        decision.sequence,
+        show_time(decision.time.as_ref()),
+        decision.action,
+        decision.actor,
+        decision.epoch,
+    );
+    format!("{}\n     {}\n", clean(&head), clean(&decision.reason))
+}
+
+fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
+    let epoch = |side: Option<&v1::Side>| {
+        side.map(|side| {
+            format!(
+                "{} environments, {} reported, {} failed",
+                side.environments, side.reporting, side.failed
+            )
+        })
+        .unwrap_or_default()
+    };
+    let both = |total: Option<&v1::Side>, now: Option<&v1::Side>| match (epoch(total), epoch(now)) {
+        (total, now) if now.is_empty() => total,
+        (total, now) => format!("{total}; in this epoch {now}"),
+    };
+    vec![
+        (
+            "exposed",
+            both(evidence.exposed_total.as_ref(), evidence.exposed.as_ref()),
+        ),
+        (
+            "  failed by",
+            by_category(&evidence.exposed_failed_by_category),
+        ),
+        (
+            "control",
+            both(evidence.control_total.as_ref(), evidence.control.as_ref()),
+        ),
+        (
+            "  failed by",
+            by_category(&evidence.control_failed_by_category),
+        ),
+        (
+            "evidence",
+            format!("{} (of harm, in logarithms)", against_threshold(evidence)),
+        ),
+        ("leading", evidence.leading_target.clone()),
+    ]
+}
+
+fn by_category(counts: &std::collections::HashMap<String, u32>) -> String {
+    let mut counts: Vec<_> = counts.iter().filter(|(_, count)| **count > 0).collect();
+    counts.sort();
+    let counts = counts
+        .into_iter()
+        .map(|(category, count)| format!("{category} {count}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+fn side(side: Option<&v1::Side>) -> String {
+    let side = side.copied().unwrap_or_default();
+    format!("{} failed of {}", side.failed, side.reporting)
+}
+
+fn against_threshold(evidence: &v1::Evidence) -> String {
+    format!(
+        "{:.1} of {:.1}",
+        evidence.log_evidence, evidence.log_threshold
+    )
+}
+
+fn filed(filing: &v1::Filing) -> String {
+    let mut text = format!(
+        "{}: {} on {}, branch {}",
+        filing.state, filing.subject, filing.forge, filing.branch
+    );
+    if !filing.last_answer.is_empty() {
+        text.push_str(&format!("; the forge says: {}", filing.last_answer));
+    }
+    if filing.next_try_time.is_some() {
+        text.push_str(&format!(
+            "; next try {}",
+            show_time(filing.next_try_time.as_ref())
+        ));
+    }
+    text
+}
+
+fn by(time: String, actor: &str) -> String {
+    match actor {
+        "" => time,
+        actor => format!("{time} by {actor}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_in_one_line_has_share_counts_and_evidence() {
+        let rollout = v1::Rollout {
+            id: "ro-1".into(),
+            changes: vec![v1::PackageChange {
+                package: "requests".into(),
+                from_version: "2.0".into(),
+                to_version: "2.1".into(),
+                ..Default::default()
+            }],
+            state: RolloutState::Baking.into(),
+            share: 0.05,
+            evidence: Some(v1::Evidence {
+                exposed_total: Some(v1::Side {
+                    environments: 12,
+                    reporting: 10,
+                    failed: 2,
+                }),
+                control_total: Some(v1::Side {
+                    environments: 90,
+                    reporting: 80,
+                    failed: 3,
+                }),
+                log_evidence: 1.25,
+                log_threshold: 6.2,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(
+            headline(&rollout),
+            "ro-1 requests 2.0 -> 2.1: baking at 5 %, exposed 2 failed of 10, control 3 failed of 80, evidence 1.2 of 6.2"
+        );
+        assert_eq!(state(RolloutState::RolledBack), "rolled back");
+    }
+}

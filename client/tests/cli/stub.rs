@@ -1,0 +1,265 @@
+//! A server with canned answers and wilful faults. What a real server decides is tested with a real one.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use pinion_client::v1;
+use pinion_client::v1::environment_service_server::{EnvironmentService, EnvironmentServiceServer};
+use pinion_client::v1::outcome_service_server::{OutcomeService, OutcomeServiceServer};
+use pinion_client::v1::pin_service_server::{PinService, PinServiceServer};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// How the stub treats its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// It answers.
+    Well,
+    /// It takes every question and never answers.
+    Hanging,
+    /// It refuses every report for good.
+    RefusingReports,
+}
+
+/// What a stub has been told.
+#[derive(Default)]
+pub(crate) struct Heard {
+    pub(crate) enrolled: Vec<v1::EnrollRequest>,
+    pub(crate) reports: Vec<v1::Report>,
+    pub(crate) authorizations: Vec<String>,
+    pub(crate) forgotten: u32,
+}
+
+/// A running stub; it ends with its value.
+pub(crate) struct Stub {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+struct Shared {
+    mood: Mutex<Mood>,
+    heard: Mutex<Heard>,
+    version: Mutex<String>,
+}
+
+#[derive(Clone)]
+struct Services(Arc<Shared>);
+
+impl Stub {
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let shared = Arc::new(Shared {
+            mood: Mutex::new(Mood::Well),
+            heard: Mutex::default(),
+            version: Mutex::new("1.0".to_owned()),
+        });
+        let services = Services(shared.clone());
+        let _inside = runtime.enter();
+        let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let address = incoming.local_addr().expect("bound");
+        runtime.spawn(
+            Server::builder()
+                .add_service(EnvironmentServiceServer::new(services.clone()))
+                .add_service(PinServiceServer::new(services.clone()))
+                .add_service(OutcomeServiceServer::new(services))
+                .serve_with_incoming(incoming),
+        );
+        drop(_inside);
+        Self {
+            address,
+            shared,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn turn(&self, mood: Mood) {
+        *self.shared.mood.lock().expect("not poisoned") = mood;
+    }
+
+    pub(crate) fn pin(&self, version: &str) {
+        *self.shared.version.lock().expect("not poisoned") = version.to_owned();
+    }
+
+    pub(crate) fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
+        look(&self.shared.heard.lock().expect("not poisoned"))
+    }
+
+    /// Ends the server; its port refuses from then on.
+    pub(crate) fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Services {
+    async fn enter<T>(&self, request: Request<T>) -> T {
+        let authorization = request.metadata().get("authorization");
+        let authorization = authorization
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        self.heard(|heard| heard.authorizations.push(authorization.to_owned()));
+        if self.mood() == Mood::Hanging {
+            std::future::pending::<()>().await;
+        }
+        request.into_inner()
+    }
+
+    fn heard(&self, note: impl FnOnce(&mut Heard)) {
+        note(&mut self.0.heard.lock().expect("not poisoned"));
+    }
+
+    fn mood(&self) -> Mood {
+        *self.0.mood.lock().expect("not poisoned")
+    }
+}
+
+fn environment(reporting: bool) -> v1::Environment {
+    v1::Environment {
+        id: "env-00000000000000000000000000000001".into(),
+        pin_set: "nova".into(),
+        reporting,
+        ..Default::default()
+    }
+}
+
+#[tonic::async_trait]
+impl EnvironmentService for Services {
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
+        let request = self.enter(request).await;
+        let environment = environment(request.reporting);
+        self.heard(|heard| heard.enrolled.push(request));
+        let token = "environment-secret".to_owned();
+        Ok(Response::new(v1::EnrollResponse {
+            environment: Some(environment),
+            token,
+        }))
+    }
+
+    async fn get_environment(
+        &self,
+        request: Request<v1::GetEnvironmentRequest>,
+    ) -> Result<Response<v1::GetEnvironmentResponse>, Status> {
+        self.enter(request).await;
+        let environment = Some(environment(true));
+        Ok(Response::new(v1::GetEnvironmentResponse { environment }))
+    }
+
+    async fn update_environment(
+        &self,
+        request: Request<v1::UpdateEnvironmentRequest>,
+    ) -> Result<Response<v1::UpdateEnvironmentResponse>, Status> {
+        let request = self.enter(request).await;
+        let environment = Some(environment(request.reporting.unwrap_or(true)));
+        Ok(Response::new(v1::UpdateEnvironmentResponse { environment }))
+    }
+
+    async fn delete_environment(
+        &self,
+        request: Request<v1::DeleteEnvironmentRequest>,
+    ) -> Result<Response<v1::DeleteEnvironmentResponse>, Status> {
+        self.enter(request).await;
+        self.heard(|heard| heard.forgotten += 1);
+        Ok(Response::new(v1::DeleteEnvironmentResponse {
+            id: environment(true).id,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl PinService for Services {
+    async fn get_pins(
+        &self,
+        request: Request<v1::GetPinsRequest>,
+    ) -> Result<Response<v1::GetPinsResponse>, Status> {
+        let request = self.enter(request).await;
+        let version = self.0.version.lock().expect("not poisoned").clone();
+        let etag = format!("etag-{version}");
+        if request.etag == etag {
+            let unchanged = true;
+            return Ok(Response::new(v1::GetPinsResponse {
+                etag,
+                unchanged,
+                ..Default::default()
+            }));
+        }
+        Ok(Response::new(v1::GetPinsResponse {
+            etag,
+            revision: 7,
+            pins: vec![v1::Pin {
+                package: "requests".into(),
+                version,
+                marker: String::new(),
+            }],
+            rollouts: vec!["ro-0000000000000001".into()],
+            pin_set: "nova".into(),
+            ecosystem: v1::Ecosystem::Pypi.into(),
+            ..Default::default()
+        }))
+    }
+
+    type WatchPinsStream = tokio_stream::Empty<Result<v1::WatchPinsResponse, Status>>;
+
+    async fn watch_pins(
+        &self,
+        _: Request<v1::WatchPinsRequest>,
+    ) -> Result<Response<Self::WatchPinsStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
+    async fn explain_pins(
+        &self,
+        request: Request<v1::ExplainPinsRequest>,
+    ) -> Result<Response<v1::ExplainPinsResponse>, Status> {
+        let package = self.enter(request).await.package;
+        let mut details = ErrorDetails::with_bad_request_violation("package", "is no name: `a b`");
+        details.add_help_link("list the pins", "pinion pin-set show --pins");
+        let message = format!("`{package}` is not pinned");
+        Err(Status::with_error_details(
+            tonic::Code::NotFound,
+            message,
+            details,
+        ))
+    }
+}
+
+#[tonic::async_trait]
+impl OutcomeService for Services {
+    async fn report_outcomes(
+        &self,
+        request: Request<v1::ReportOutcomesRequest>,
+    ) -> Result<Response<v1::ReportOutcomesResponse>, Status> {
+        let request = self.enter(request).await;
+        if self.mood() == Mood::RefusingReports {
+            return Err(Status::failed_precondition(
+                "the environment is not in the rollout",
+            ));
+        }
+        let accepted = u32::try_from(request.reports.len()).expect("few");
+        self.heard(|heard| heard.reports.extend(request.reports));
+        Ok(Response::new(v1::ReportOutcomesResponse {
+            accepted,
+            repeated: 0,
+        }))
+    }
+}

@@ -102,7 +102,7 @@ pub(crate) fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
 pub(crate) fn show_time(time: Option<&prost_types::Timestamp>) -> String {
     time.and_then(|time| Timestamp::new(time.seconds, 0).ok())
         .map(|time| {
-            time.to_zoned(TimeZone::UTC)
+            time.to_zoned_datetime(TimeZone::UTC)
                 .strftime("%Y-%m-%d %H:%M UTC")
                 .to_string()
         })

@@ -13,7 +13,7 @@ pub struct Cli {
     /// What to do; without it, the server runs.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Settings of the server.
+    /// Settings of the server; they stand before a subcommand.
     #[command(flatten)]
     pub serve: Serve,
 }
@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Shows a good and a bad version going through a fleet of simulated environments, on a real server.
     Demo(Demo),
+    /// Prints a new admin token; for whoever has lost the last one. The server must be stopped.
+    AdminToken,
 }
 
 /// Settings of the server; each overrides the configuration file.

@@ -36,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
     runtime.block_on(async {
         match cli.command {
             Some(Command::Demo(demo)) => ended(run_demo(&demo).await),
+            Some(Command::AdminToken) => ended(make_admin_token(cli.serve).await),
             None => ended(run_server(cli.serve).await),
         }
     })
@@ -92,26 +93,41 @@ fn configuration(serve: Serve) -> Result<Config, config::Error> {
     Ok(merged)
 }
 
-/// Says where it runs and what to do next; a first admin token is printed here, once, and only to a terminal.
+/// Says where it runs and what to do next; a first admin token is shown here, once: on a terminal, or in a file.
 fn greet(app: &app::App, config: &Config) {
     use std::io::IsTerminal;
     let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let token = app.first_admin.as_ref().map(|secret| {
+        if std::io::stderr().is_terminal() {
+            return format!("\nThe first admin token; it is not shown again:\n\n  {secret}\n");
+        }
+        match keep_first_admin(config, secret) {
+            Ok(path) => format!("  the first admin token is in {}; remove the file once you have it", path.display()),
+            Err(error) => format!("  the first admin token could not be written: {error}; `piniond admin-token` makes another"),
+        }
+    });
     eprintln!("piniond {} listens on {scheme}://{}", Cli::command().get_version().unwrap_or_default(), app.address);
     eprintln!("  state: {}", config.data_dir.display());
     if config.allow_plaintext && !app.address.ip().is_loopback() {
         eprintln!("  WARNING: plain text on {}: tokens cross the network readable for everybody", app.address);
     }
-    let Some(secret) = &app.first_admin else { return };
-    if std::io::stderr().is_terminal() {
-        eprintln!("\nThe first admin token; it is not shown again:\n\n  {secret}\n");
-    } else {
-        match keep_first_admin(config, secret) {
-            Ok(path) => eprintln!("  the first admin token is in {}; remove the file once you have it", path.display()),
-            Err(error) => eprintln!("  the first admin token could not be written ({error}); start once on a terminal with an empty data directory"),
-        }
-    }
-    eprintln!("Next:\n  export PINION_SERVER={scheme}://{} PINION_TOKEN=<the token>", app.address);
+    let Some(token) = token else { return };
+    eprintln!("{token}\nNext:\n  export PINION_SERVER={scheme}://{} PINION_TOKEN=<the token>", app.address);
     eprintln!("  pinion token create me --role release-manager\n  pinion pin-set create mine --ecosystem pypi");
+}
+
+/// Makes an admin token while the server is stopped: for whoever has lost the last one.
+async fn make_admin_token(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, ..configuration(serve)? };
+    let app = app::App::start(&config, app::World::default()).await?;
+    let secret = match &app.first_admin {
+        Some(secret) => Ok(secret.clone()),
+        None => app.controller.another_admin().await,
+    };
+    app.stop().await;
+    println!("{}", secret?);
+    eprintln!("piniond: a new admin token; revoke those that are lost with `pinion token revoke`");
+    Ok(())
 }
 
 /// Where nobody watches, the first admin token goes to a file that only its owner can read.

@@ -104,6 +104,17 @@ impl Controller {
         Ok(Some(self.make_token(new).await?.1))
     }
 
+    /// Makes another admin token, for whoever has access to the machine and has lost the last one.
+    ///
+    /// # Errors
+    /// If the store cannot keep it.
+    pub async fn another_admin(&self) -> Result<String, Refusal> {
+        let name = format!("admin-{}", hex::encode(bytes::<4>(self.random.as_ref())));
+        let name: TokenName = name.parse().map_err(|error| Refusal::invalid("name", error))?;
+        let new = NewToken { name, role: Role::Admin, pin_set: None, lifetime: None };
+        Ok(self.make_token(new).await?.1)
+    }
+
     /// Makes a token; the secret is returned here and never again.
     ///
     /// # Errors

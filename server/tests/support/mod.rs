@@ -1,5 +1,5 @@
 //! A server for tests: real store, real gRPC and HTTP on a free port, a clock that the test moves.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(missing_docs, reason = "for tests only")]
 
 use std::path::Path;

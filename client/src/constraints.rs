@@ -8,7 +8,7 @@ use crate::v1::{Ecosystem, Pin};
 
 /// The file's text: a comment that says where it is from, a line for each pin, the verbatim lines.
 ///
-/// For pypi `Name===version` and `Name===version;marker`, which pip and uv take exactly; for other
+/// For pypi `Name==version` and `Name==version;marker` (`===` would compare texts and miss `1.0.0` for `1.0`); for other
 /// ecosystems `name version`. Refuses a pin that would not stay on its own line.
 pub fn render(pins: &Pins) -> Result<String, Error> {
     let rollouts = match pins.rollouts.as_slice() {
@@ -35,8 +35,8 @@ pub fn render(pins: &Pins) -> Result<String, Error> {
 fn line(ecosystem: Ecosystem, pin: &Pin) -> Result<String, Error> {
     let (package, version) = (one_line(&pin.package)?, one_line(&pin.version)?);
     Ok(match (ecosystem, one_line(&pin.marker)?) {
-        (Ecosystem::Pypi, "") => format!("{package}==={version}"),
-        (Ecosystem::Pypi, marker) => format!("{package}==={version};{marker}"),
+        (Ecosystem::Pypi, "") => format!("{package}=={version}"),
+        (Ecosystem::Pypi, marker) => format!("{package}=={version};{marker}"),
         (_, _) => format!("{package} {version}"),
     })
 }
@@ -85,8 +85,8 @@ mod tests {
             "# pin set nova, revision 7, etag e1\n\
              # rollouts: ro-1 ro-2\n\
              # why a version is here: pinion why PACKAGE\n\
-             Babel===2.3.4\n\
-             futures===3.2.0;python_version=='2.7'\n\
+             Babel==2.3.4\n\
+             futures==3.2.0;python_version=='2.7'\n\
              git+https://example.org/x#egg=x\n"
         );
     }

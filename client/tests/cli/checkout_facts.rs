@@ -71,7 +71,7 @@ fn a_sync_writes_the_constraints_and_says_what_changed() {
         format!("export PIP_CONSTRAINT={path}\nexport UV_CONSTRAINT={path}\n")
     );
     let text = std::fs::read_to_string(&constraints).expect("written");
-    assert!(text.ends_with("\nrequests===1.0\n"), "{text}");
+    assert!(text.ends_with("\nrequests==1.0\n"), "{text}");
 
     assert!(developer.says(&["sync"]).2.contains("unchanged"));
     stub.pin("1.1");
@@ -82,7 +82,7 @@ fn a_sync_writes_the_constraints_and_says_what_changed() {
     );
     assert!(out.starts_with("set -gx PIP_CONSTRAINT "), "{out}");
     let copied = std::fs::read_to_string(developer.checkout().join("pins.txt")).expect("written");
-    assert!(copied.contains("requests===1.1"), "{copied}");
+    assert!(copied.contains("requests==1.1"), "{copied}");
 }
 
 #[test]

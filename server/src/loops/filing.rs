@@ -134,8 +134,10 @@ pub struct Filing {
 
 /// What became of a try.
 enum Outcome {
-    State(FilingState, String),
-    Again(Duration, String),
+    Filed { commit: String, answer: String },
+    Unneeded { answer: String },
+    Stopped { answer: String },
+    Again { pause: Duration, answer: String },
 }
 
 impl Filing {
@@ -146,6 +148,9 @@ impl Filing {
 
     /// Runs until it is cancelled.
     pub async fn run(self, cancelled: CancellationToken) {
+        if let Err(refusal) = self.try_stopped_again().await {
+            tracing::error!(%refusal, "filings that had stopped stay so until the next start");
+        }
         loop {
             tokio::select! {
                 biased;
@@ -158,6 +163,19 @@ impl Filing {
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
+    }
+
+    /// Makes filings that had stopped due: whoever started the server may have seen to the cause.
+    async fn try_stopped_again(&self) -> Result<(), Refusal> {
+        let now = self.controller.clock.now();
+        let snapshot = self.controller.snapshot();
+        for filing in snapshot.filings() {
+            if let FilingState::Stopped { parent } = &filing.record.state {
+                let state = FilingState::Pending { parent: parent.clone(), next_try: now };
+                self.write(filing, &FilingRecord { state, ..FilingRecord::clone(&filing.record) }).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Tries every filing that is due, once.
@@ -181,7 +199,7 @@ impl Filing {
         record.tries = record.tries.saturating_add(1);
         let Some(forge) = self.forges.get(&record.source.forge) else {
             let answer = format!("no forge `{}` is configured", record.source.forge);
-            return self.note(filing, record, Outcome::Again(PAUSE_MAX, answer)).await;
+            return self.note(filing, record, Outcome::Again { pause: PAUSE_MAX, answer }).await;
         };
         let FilingState::Pending { parent, .. } = &record.state else { return Ok(()) };
         let parent = match parent {
@@ -217,11 +235,10 @@ impl Filing {
         };
         let edited = match edit(record.ecosystem, &bytes, &record.changes) {
             Ok(edited) => edited,
-            Err(error) => return Outcome::State(FilingState::Stopped, not_editable(&error, path)),
+            Err(error) => return Outcome::Stopped { answer: not_editable(&error, path) },
         };
         if edited.bytes == bytes {
-            let answer = format!("`{path}` on `{}` has the version already", record.source.branch);
-            return Outcome::State(FilingState::Unneeded, answer);
+            return Outcome::Unneeded { answer: format!("`{path}` on `{}` has the version already", record.source.branch) };
         }
         let change = Change {
             branch: record.source.branch.clone(),
@@ -233,19 +250,21 @@ impl Filing {
             at_unix_s: record.decided_at.unix_ms().div_euclid(1000),
         };
         match forge.ensure_change(&change).await {
-            Ok(filed) => Outcome::State(FilingState::Filed { commit: filed.commit }, filed.answer),
+            Ok(filed) => Outcome::Filed { commit: filed.commit, answer: filed.answer },
             Err(error) => failed(error, record.tries),
         }
     }
 
     async fn note(&self, stored: Stored<FilingRecord>, mut record: FilingRecord, outcome: Outcome) -> Result<(), Refusal> {
+        let parent = match &record.state {
+            FilingState::Pending { parent, .. } => parent.clone(),
+            FilingState::Filed { .. } | FilingState::Unneeded | FilingState::Stopped { .. } => None,
+        };
         let (state, answer) = match outcome {
-            Outcome::State(state, answer) => (state, answer),
-            Outcome::Again(pause, answer) => {
-                let parent = match &record.state {
-                    FilingState::Pending { parent, .. } => parent.clone(),
-                    _ => None,
-                };
+            Outcome::Filed { commit, answer } => (FilingState::Filed { commit }, answer),
+            Outcome::Unneeded { answer } => (FilingState::Unneeded, answer),
+            Outcome::Stopped { answer } => (FilingState::Stopped { parent }, answer),
+            Outcome::Again { pause, answer } => {
                 (FilingState::Pending { parent, next_try: self.controller.clock.now().plus(pause) }, answer)
             }
         };
@@ -274,8 +293,10 @@ impl Filing {
 
 fn failed(error: ForgeError, tries: u32) -> Outcome {
     match error {
-        ForgeError::Stopped { answer } => Outcome::State(FilingState::Stopped, answer),
-        ForgeError::Retry { answer, retry_after } => Outcome::Again(retry_after.unwrap_or_else(|| pause(tries)), answer),
+        ForgeError::Stopped { answer } => Outcome::Stopped { answer },
+        ForgeError::Retry { answer, retry_after } => {
+            Outcome::Again { pause: retry_after.unwrap_or_else(|| pause(tries)), answer }
+        }
     }
 }
 

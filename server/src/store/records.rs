@@ -257,8 +257,11 @@ pub enum FilingState {
     },
     /// The branch holds the version already.
     Unneeded,
-    /// It cannot be done without a person.
-    Stopped,
+    /// It cannot be done without a person. It is tried once more when the server starts.
+    Stopped {
+        /// The commit it is built on, once that was read.
+        parent: Option<String>,
+    },
 }
 
 impl FilingState {
@@ -268,7 +271,7 @@ impl FilingState {
             Self::Pending { .. } => "pending",
             Self::Filed { .. } => "filed",
             Self::Unneeded => "unneeded",
-            Self::Stopped => "stopped",
+            Self::Stopped { .. } => "stopped",
         }
     }
 }

@@ -164,7 +164,7 @@ fn from_filing(filing: &FilingRecord) -> proto::Filing {
     let (commit, next_try): (&str, Option<Timestamp>) = match state {
         FilingState::Pending { next_try, .. } => ("", Some(*next_try)),
         FilingState::Filed { commit } => (commit, None),
-        FilingState::Unneeded | FilingState::Stopped => ("", None),
+        FilingState::Unneeded | FilingState::Stopped { .. } => ("", None),
     };
     proto::Filing {
         key: key.to_string(),

@@ -81,9 +81,11 @@ impl From<Error> for Failure {
 }
 
 fn usual_next_step(code: tonic::Code) -> Option<&'static str> {
-    match Exit::from(code) {
-        Exit::Denied => Some("give a token that may do this by --token-file or PINION_TOKEN"),
-        Exit::Conflict => Some("look again, then repeat the command on what is there now"),
+    match code {
+        tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
+            Some("give a token that may do this by --token-file or PINION_TOKEN")
+        }
+        tonic::Code::Aborted => Some("look again, then repeat the command on what is there now"),
         _ => None,
     }
 }

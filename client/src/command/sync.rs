@@ -84,9 +84,7 @@ fn take(
 fn confirm(session: &Session, checkout: &Checkout, known: &SavedPins) -> Result<(), Failure> {
     let mut confirmed = known.clone();
     confirmed.confirmed = Timestamp::now();
-    let text = std::fs::read_to_string(checkout.constraints())
-        .map_err(|cause| Failure::file("read", &checkout.constraints(), &cause))?;
-    checkout.save_pins(&confirmed, &text)?;
+    checkout.confirm_pins(&confirmed)?;
     session
         .terminal
         .note(format_args!("unchanged; revision {}", known.revision));

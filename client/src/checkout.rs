@@ -119,6 +119,11 @@ impl Checkout {
     pub(crate) fn save_pins(&self, pins: &SavedPins, constraints: &str) -> Result<(), Failure> {
         // The file first: an etag without its file would be answered "unchanged" for ever.
         write_whole(&self.constraints(), constraints)?;
+        self.confirm_pins(pins)
+    }
+
+    /// Keeps that the server confirmed the pins that are here.
+    pub(crate) fn confirm_pins(&self, pins: &SavedPins) -> Result<(), Failure> {
         pins.store(&self.state.join("pins.json"))
     }
 

@@ -153,17 +153,22 @@ impl Refusal {
         }
     }
 
-    /// What was wrong, a sentence each, the server's message first.
+    /// What was wrong, a sentence each, the server's message first; nothing is said twice.
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences = vec![self.headline()];
         for (field, description) in &self.violations {
+            if sentences
+                .iter()
+                .any(|said| said.contains(description.as_str()))
+            {
+                continue;
+            }
             sentences.push(match field.as_str() {
                 "" => description.clone(),
                 field => format!("`{field}`: {description}"),
             });
         }
         if let Some((_, values)) = &self.reason {
-            // A value that the message has already said is not said again.
             let unsaid = values
                 .iter()
                 .filter(|(_, value)| !sentences.iter().any(|said| said.contains(value.as_str())))
@@ -189,7 +194,12 @@ impl Refusal {
     }
 
     fn headline(&self) -> String {
-        match self.message.as_str() {
+        // A message often ends in what the help says too.
+        let step = self.help.iter().find_map(|(words, _)| {
+            let said = self.message.strip_suffix(words.as_str())?;
+            said.strip_suffix("; ")
+        });
+        match step.unwrap_or(&self.message) {
             "" => format!("the server refused: {}", self.code.description()),
             message => message.to_owned(),
         }
@@ -241,6 +251,17 @@ mod tests {
                 "try again in 1 s"
             ]
         );
+    }
+
+    #[test]
+    fn what_the_message_says_already_is_not_said_again() {
+        let mut details = ErrorDetails::with_bad_request_violation("content", "line 4 is no pin");
+        details.add_help_link("import with `--keep-unkept`", "");
+        let message = "`content`: line 4 is no pin; import with `--keep-unkept`";
+        let status = Status::with_error_details(Code::InvalidArgument, message, details);
+        let refusal = Refusal::from_status(&status);
+        assert_eq!(refusal.sentences(), ["`content`: line 4 is no pin"]);
+        assert_eq!(refusal.next_steps(), ["import with `--keep-unkept`"]);
     }
 
     #[test]

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_exit_code_is_in_the_table() {
+    fn every_exit_code_is_in_the_help_and_in_the_readme() {
         for exit in [
             Exit::Ok,
             Exit::Refused,
@@ -78,6 +78,8 @@ mod tests {
             Exit::Invalid,
         ] {
             assert!(TABLE.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+            let row = format!("\n| {} | ", exit as u8);
+            assert!(include_str!("../README.md").contains(&row), "{exit:?}");
         }
     }
 }

@@ -68,7 +68,8 @@ impl From<Error> for Failure {
             Error::Refused(refusal) => {
                 let mut next_steps = refusal.next_steps();
                 if next_steps.is_empty() {
-                    next_steps.extend(usual_next_step(refusal.code).map(str::to_owned));
+                    next_steps
+                        .extend(usual_next_step(refusal.code, &refusal.message).map(str::to_owned));
                 }
                 Self {
                     exit: refusal.code.into(),
@@ -80,10 +81,15 @@ impl From<Error> for Failure {
     }
 }
 
-fn usual_next_step(code: tonic::Code) -> Option<&'static str> {
-    match Exit::from(code) {
-        Exit::Denied => Some("give a token that may do this by --token-file or PINION_TOKEN"),
-        Exit::Conflict => Some("look again, then repeat the command on what is there now"),
+fn usual_next_step(code: tonic::Code, message: &str) -> Option<&'static str> {
+    match code {
+        tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
+            Some("give a token that may do this by --token-file or PINION_TOKEN")
+        }
+        // The server's message mostly says it already, after a semicolon.
+        tonic::Code::Aborted if !message.contains("; ") => {
+            Some("look again, then repeat the command on what is there now")
+        }
         _ => None,
     }
 }

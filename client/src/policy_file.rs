@@ -234,6 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_in_the_readme_is_one() {
+        let readme = include_str!("../README.md");
+        let example = readme
+            .split("```toml")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let policy = parse(example.expect("an example")).expect("a policy");
+        assert!(
+            policy.alpha.is_some()
+                && policy
+                    .calendar
+                    .is_some_and(|calendar| !calendar.freezes.is_empty())
+        );
+    }
+
+    #[test]
     fn an_empty_policy_leaves_everything_to_the_server() {
         assert_eq!(parse("").expect("a policy"), v1::Policy::default());
     }

@@ -24,7 +24,7 @@ pub(crate) struct Session {
 pub(crate) enum Patience {
     /// Somebody asked for the answer.
     Asked,
-    /// Somebody is waiting for something else: a fraction of a second.
+    /// Nobody waits: it happens beside something else.
     InPassing,
 }
 
@@ -167,7 +167,7 @@ impl Session {
         options = match patience {
             Patience::Asked => options,
             Patience::InPassing => options
-                .connect_timeout(Duration::from_millis(300))
+                .connect_timeout(Duration::from_secs(2))
                 .deadline(Duration::from_secs(2)),
         };
         Ok(options.open()?)

@@ -32,6 +32,18 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{rounded} %")
 }
 
+/// The next planned share, and its earliest time where that is known.
+fn next_share(share: f64, time: Option<&prost_types::Timestamp>) -> String {
+    match time {
+        Some(_) => format!(
+            "{}, not before {}",
+            percent(share),
+            crate::times::show_time(time)
+        ),
+        None => percent(share),
+    }
+}
+
 /// Lines of a name and a value, the values one below the other.
 fn facts(facts: &[(&str, String)]) -> String {
     let widest = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

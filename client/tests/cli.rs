@@ -11,3 +11,5 @@ mod checkout_facts;
 mod command_line_facts;
 #[path = "cli/run_facts.rs"]
 mod run_facts;
+#[path = "cli/sdk_facts.rs"]
+mod sdk_facts;

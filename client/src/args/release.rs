@@ -281,7 +281,8 @@ pub(crate) struct Completions {
 #[derive(Debug, Parser)]
 pub(crate) struct Man {
     /// Write one page for each subcommand into this directory.
-    pub(crate) dir: Option<PathBuf>,
+    #[arg(value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

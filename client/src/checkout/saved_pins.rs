@@ -1,5 +1,6 @@
 //! The last good pins of a checkout, kept for the time when the server is away.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ pub(crate) struct SavedPins {
     pins: Vec<SavedPin>,
 }
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct SavedPin {
     package: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -52,35 +53,26 @@ impl SavedPins {
         self.pins.len()
     }
 
-    /// What changed since `before`, ordered by package: from and to, absent where there was no such pin.
+    /// What changed since `before`, ordered by package: from and to, empty where there was no such pin.
     pub(crate) fn changes_since(&self, before: Option<&Self>) -> Vec<v1::PackageChange> {
         let old = before.map(|pins| pins.pins.as_slice()).unwrap_or_default();
-        let same = |a: &SavedPin, b: &SavedPin| {
-            normal(&a.package) == normal(&b.package) && a.marker == b.marker
-        };
         let change = |pin: &SavedPin, from: &str, to: &str| v1::PackageChange {
             package: pin.package.clone(),
             marker: pin.marker.clone(),
             from_version: from.to_owned(),
             to_version: to.to_owned(),
         };
+        let mut gone: BTreeMap<_, _> = old.iter().map(|pin| (pin.key(), pin)).collect();
         let mut changes = Vec::new();
-        let mut index: std::collections::HashMap<_, _> = old
-            .iter()
-            .map(|pin| ((normal(&pin.package), pin.marker.as_str()), pin))
-            .collect();
         for pin in &self.pins {
-            match index.remove(&(normal(&pin.package), pin.marker.as_str())) {
-                Some(was) if was.version == pin.version => {}
-                Some(was) => changes.push(change(pin, &was.version, &pin.version)),
-                None => changes.push(change(pin, "", &pin.version)),
+            let was = gone
+                .remove(&pin.key())
+                .map_or("", |was| was.version.as_str());
+            if was != pin.version {
+                changes.push(change(pin, was, &pin.version));
             }
         }
-        for pin in old {
-            if !self.pins.iter().any(|now| same(now, pin)) {
-                changes.push(change(pin, &pin.version, ""));
-            }
-        }
+        changes.extend(gone.values().map(|pin| change(pin, &pin.version, "")));
         changes.sort_by_cached_key(|change| (normal(&change.package), change.marker.clone()));
         changes
     }
@@ -94,6 +86,12 @@ impl SavedPins {
     pub(super) fn store(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string(self).expect("pins are plain data");
         files::write_whole(path, &text)
+    }
+}
+
+impl SavedPin {
+    fn key(&self) -> (String, &str) {
+        (normal(&self.package), &self.marker)
     }
 }
 

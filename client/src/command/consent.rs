@@ -55,7 +55,8 @@ The server keeps them under a random id that means nothing elsewhere. `pinion te
 was sent, `pinion telemetry off` stops it, and `pinion leave` has the server forget this checkout; only
 its anonymous count in rollouts that are still open stays until they end.
 
-This is all that would be sent after a failing test run:
+Joining itself tells the server the pin set, the platform and the team key. After a failing test run,
+this is all that would be sent:
 
 {example:#}
 

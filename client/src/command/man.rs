@@ -8,7 +8,7 @@ use crate::session::Session;
 
 pub(super) fn man(session: &Session, args: &release::Man) -> Result<(), Failure> {
     let command = Args::command();
-    if let Some(dir) = &args.dir {
+    if let Some(dir) = &args.into {
         let written =
             std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command, dir));
         return written.map_err(|cause| Failure::file("write manual pages into", dir, &cause));

@@ -84,16 +84,11 @@ fn take(
 fn confirm(session: &Session, checkout: &Checkout, known: &SavedPins) -> Result<(), Failure> {
     let mut confirmed = known.clone();
     confirmed.confirmed = Timestamp::now();
-    let text = std::fs::read_to_string(checkout.constraints())
-        .map_err(|cause| Failure::file("read", &checkout.constraints(), &cause))?;
-    checkout.save_pins(&confirmed, &text)?;
+    checkout.confirm_pins(&confirmed)?;
     session
         .terminal
         .note(format_args!("unchanged; revision {}", known.revision));
-    if session.terminal.is_json() {
-        let text = serde_json::json!({ "unchanged": true, "etag": known.etag, "revision": known.revision });
-        session.terminal.print(&format!("{text:#}\n"));
-    }
+    print_known(session, &confirmed, false);
     Ok(())
 }
 
@@ -110,7 +105,24 @@ fn keep(session: &Session, known: &SavedPins, args: &Sync, error: Error) -> Resu
         "the last pins stay in use: revision {}, {since} old",
         known.revision
     ));
+    print_known(session, known, true);
     Ok(())
+}
+
+/// Pins that are here already, as JSON; `stale` when the server could not confirm them.
+fn print_known(session: &Session, known: &SavedPins, stale: bool) {
+    if session.terminal.is_json() {
+        let value = serde_json::json!({
+            "unchanged": true,
+            "stale": stale,
+            "etag": known.etag,
+            "pin_set": known.pin_set,
+            "revision": known.revision,
+            "rollouts": known.rollouts,
+            "confirmed": known.confirmed.to_string(),
+        });
+        session.terminal.print(&format!("{value:#}\n"));
+    }
 }
 
 fn print_json(session: &Session, pins: &Pins, changes: &[pinion_client::v1::PackageChange]) {
@@ -118,6 +130,7 @@ fn print_json(session: &Session, pins: &Pins, changes: &[pinion_client::v1::Pack
     let list: Vec<_> = pins.pins.iter().map(pinion_proto::to_json).collect();
     let value = serde_json::json!({
         "unchanged": false,
+        "stale": false,
         "etag": pins.etag,
         "pin_set": pins.pin_set,
         "revision": pins.revision,

@@ -104,3 +104,33 @@ fn the_fingerprint_is_that_of_the_first_failure() {
         Fingerprint::of_failure("", "KeyError: a", "")
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_whatever_breaks_the_reading(
+        pieces in proptest::collection::vec(
+            proptest::prop_oneof![
+                proptest::strategy::Just("<testsuite>".to_owned()),
+                proptest::strategy::Just("</testsuite>".to_owned()),
+                proptest::strategy::Just("<testcase name='a'>".to_owned()),
+                proptest::strategy::Just("</testcase>".to_owned()),
+                proptest::strategy::Just("<failure message='x: &lt;1'/>".to_owned()),
+                proptest::strategy::Just("<error><![CDATA[E   KeyError: 1]]>".to_owned()),
+                ".{0,12}",
+            ],
+            0..12,
+        ),
+    ) {
+        let text = pieces.concat();
+        if let Ok(found) = parse(text.as_bytes()) {
+            let parts = u64::from(found.failures) + u64::from(found.errors) + u64::from(found.skipped);
+            assert!(parts + u64::from(found.flaky) <= u64::from(found.tests), "{found:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn every_failure_has_the_same_look_twice(kind in ".{0,20}", message in ".{0,200}") {
+        let look = || Fingerprint::of_failure(&kind, &message, &message);
+        assert_eq!(look(), look());
+    }
+}

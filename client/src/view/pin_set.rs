@@ -6,7 +6,7 @@ use crate::table::Table;
 use crate::terminal::clean;
 use crate::times::show_time;
 
-use super::{change, facts, percent, policy};
+use super::{change, facts, next_share, percent, policy};
 
 /// A pin set as a page.
 pub(crate) fn pin_set(set: &v1::PinSet) -> String {
@@ -175,9 +175,8 @@ fn trial(explanation: &v1::Explanation) -> Vec<String> {
         ),
     ];
     if explanation.next_share > 0.0 {
-        let next = percent(explanation.next_share);
-        let when = show_time(explanation.next_share_time.as_ref());
-        lines.push(format!("  next: {next}, not before {when}"));
+        let next = next_share(explanation.next_share, explanation.next_share_time.as_ref());
+        lines.push(format!("  next: {next}"));
     }
     if let Some(draw) = explanation.draw {
         lines.push(format!("  its draw was {draw:.6}"));

@@ -6,7 +6,7 @@ use crate::table::Table;
 use crate::terminal::clean;
 use crate::times::show_time;
 
-use super::{change, facts, percent};
+use super::{change, facts, next_share, percent};
 
 /// What a rollout tries.
 pub(crate) fn candidate(rollout: &v1::Rollout) -> String {
@@ -75,10 +75,7 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
         .map(percent)
         .collect();
     let next = match rollout.next_share {
-        share if share > 0.0 => {
-            let when = show_time(rollout.epoch_end_time.as_ref());
-            format!("{}, not before {when}", percent(share))
-        }
+        share if share > 0.0 => next_share(share, rollout.epoch_end_time.as_ref()),
         _ => String::new(),
     };
     let mut lines = vec![
@@ -100,7 +97,13 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
                 ),
             },
         ),
-        ("population", rollout.population.to_string()),
+        (
+            "population",
+            match rollout.population {
+                0 => String::new(),
+                population => population.to_string(),
+            },
+        ),
     ];
     if let Some(evidence) = &rollout.evidence {
         lines.extend(evidence_facts(evidence));
@@ -147,13 +150,13 @@ pub(crate) fn decision(decision: &v1::Decision) -> String {
 
 fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
     let epoch = |side: Option<&v1::Side>| {
-        side.map(|side| {
+        let counts = |side: &v1::Side| {
             format!(
-                "{} environments, {} reported, {} failed",
-                side.environments, side.reporting, side.failed
+                "{} failed of {} reporting, {} in all",
+                side.failed, side.reporting, side.environments
             )
-        })
-        .unwrap_or_default()
+        };
+        side.map(counts).unwrap_or_default()
     };
     let both = |total: Option<&v1::Side>, now: Option<&v1::Side>| match (epoch(total), epoch(now)) {
         (total, now) if now.is_empty() => total,
@@ -199,10 +202,15 @@ fn side(side: Option<&v1::Side>) -> String {
 }
 
 fn against_threshold(evidence: &v1::Evidence) -> String {
-    format!(
-        "{:.1} of {:.1}",
-        evidence.log_evidence, evidence.log_threshold
-    )
+    if evidence.log_threshold == 0.0 {
+        return "none yet".to_owned();
+    }
+    // A hair below nothing is nothing.
+    let evidence_now = match format!("{:.1}", evidence.log_evidence) {
+        shown if shown == "-0.0" => "0.0".to_owned(),
+        shown => shown,
+    };
+    format!("{evidence_now} of {:.1}", evidence.log_threshold)
 }
 
 fn filed(filing: &v1::Filing) -> String {

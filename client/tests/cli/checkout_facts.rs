@@ -98,6 +98,12 @@ fn a_sync_keeps_the_last_pins_while_the_server_is_away() {
         "{err}"
     );
     assert!(err.contains("second"), "the age is told: {err}");
+    let (_, out, _) = developer.says(&["sync", "--output", "json"]);
+    let known: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (&known["stale"], &known["etag"]),
+        (&true.into(), &"etag-1.0".into())
+    );
     let (code, _, err) = developer.says(&["sync", "--fresh"]);
     assert_eq!(code, 5, "{err}");
 }

@@ -167,7 +167,7 @@ fn an_old_junit_file_is_not_taken_for_a_new_one() {
 }
 
 #[test]
-fn a_dead_server_costs_nothing_and_the_report_comes_later_under_the_same_id() {
+fn a_dead_server_costs_nothing_and_the_report_is_kept() {
     let mut stub = Stub::start();
     let developer = reporting(&stub);
     stub.stop();
@@ -188,7 +188,7 @@ fn a_dead_server_costs_nothing_and_the_report_comes_later_under_the_same_id() {
 }
 
 #[test]
-fn a_server_that_hangs_costs_less_than_a_second() {
+fn a_server_that_hangs_costs_less_than_a_second_and_gets_the_same_report_later() {
     let stub = Stub::start();
     let developer = reporting(&stub);
     stub.turn(Mood::Hanging);
@@ -239,6 +239,7 @@ fn a_signal_to_pinion_reaches_the_command() {
     let mut run = developer.pinion(&["run", "sh", "-c", script]);
     let mut child = run
         .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the program runs");
     let mut line = String::new();

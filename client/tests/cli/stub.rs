@@ -7,8 +7,8 @@ use pinion_client::v1;
 use pinion_client::v1::environment_service_server::{EnvironmentService, EnvironmentServiceServer};
 use pinion_client::v1::outcome_service_server::{OutcomeService, OutcomeServiceServer};
 use pinion_client::v1::pin_service_server::{PinService, PinServiceServer};
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -34,7 +34,8 @@ pub(crate) struct Heard {
 
 /// A running stub; it ends with its value.
 pub(crate) struct Stub {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    is_secure: bool,
     shared: Arc<Shared>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -50,6 +51,21 @@ struct Services(Arc<Shared>);
 
 impl Stub {
     pub(crate) fn start() -> Self {
+        Self::start_with(Server::builder())
+    }
+
+    /// One that speaks TLS, and the authority (PEM) that vouches for it.
+    pub(crate) fn start_secure() -> (Self, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        let identity = Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+        let server = Server::builder().tls_config(ServerTlsConfig::new().identity(identity));
+        let mut stub = Self::start_with(server.expect("TLS"));
+        stub.is_secure = true;
+        (stub, made.cert.pem())
+    }
+
+    fn start_with(mut server: Server) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -65,7 +81,7 @@ impl Stub {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = incoming.local_addr().expect("bound");
         runtime.spawn(
-            Server::builder()
+            server
                 .add_service(EnvironmentServiceServer::new(services.clone()))
                 .add_service(PinServiceServer::new(services.clone()))
                 .add_service(OutcomeServiceServer::new(services))
@@ -74,13 +90,17 @@ impl Stub {
         drop(_inside);
         Self {
             address,
+            is_secure: false,
             shared,
             runtime: Some(runtime),
         }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.is_secure {
+            true => format!("https://{}", self.address),
+            false => format!("http://{}", self.address),
+        }
     }
 
     pub(crate) fn turn(&self, mood: Mood) {
@@ -218,13 +238,24 @@ impl PinService for Services {
         }))
     }
 
-    type WatchPinsStream = tokio_stream::Empty<Result<v1::WatchPinsResponse, Status>>;
+    type WatchPinsStream = tokio_stream::Once<Result<v1::WatchPinsResponse, Status>>;
 
     async fn watch_pins(
         &self,
-        _: Request<v1::WatchPinsRequest>,
+        request: Request<v1::WatchPinsRequest>,
     ) -> Result<Response<Self::WatchPinsStream>, Status> {
-        Ok(Response::new(tokio_stream::empty()))
+        assert!(
+            request.metadata().get("grpc-timeout").is_none(),
+            "a stream has no deadline"
+        );
+        let request = request.map(|watch| v1::GetPinsRequest {
+            pin_set: watch.pin_set,
+            etag: watch.etag,
+        });
+        let pins = Some(self.get_pins(request).await?.into_inner());
+        Ok(Response::new(tokio_stream::once(Ok(
+            v1::WatchPinsResponse { pins },
+        ))))
     }
 
     async fn explain_pins(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pinion_client::ingest::Verdict;
 use pinion_client::v1::Report;
-use pinion_client::{Connection, Error, Run};
+use pinion_client::{Connection, Run};
 use tokio::task::JoinHandle;
 
 use crate::checkout::{Checkout, Delivery, Outbox};
@@ -60,20 +60,13 @@ impl Reporting {
             return;
         };
         let stop = announcing.abort_handle();
-        let outbox = self.outbox;
         let delivered = tokio::time::timeout(LAST_WAIT, async {
-            // A server that did not take the announcement in all that time is away: no second try.
-            match announcing.await {
-                Ok(Delivery {
-                    stopped: Some(error),
-                    ..
-                }) => Err(error),
-                _ => Ok(outbox.deliver(&connection).await),
-            }
+            // However the announcement fared: what did not arrive with it waits still.
+            let _ = announcing.await;
+            self.outbox.deliver(&connection).await
         });
         match delivered.await {
-            Ok(Ok(delivery)) => tell(session, delivery),
-            Ok(Err(error)) => tell_waiting(session, &error.to_string()),
+            Ok(delivery) => tell(session, delivery),
             Err(_) => {
                 stop.abort();
                 let server = connection.server();
@@ -101,7 +94,7 @@ fn tell(session: &Session, delivery: Delivery) {
             .warn(format_args!("the server refused the report: {reason}"));
     }
     if let Some(error) = delivery.stopped {
-        tell_waiting(session, &Error::to_string(&error));
+        tell_waiting(session, &error.to_string());
     }
 }
 

@@ -31,8 +31,11 @@ impl Git {
     /// If the URL is of another scheme, or carries a secret.
     pub(super) fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Self, Error> {
         check_url(&config.url)?;
+        // Git runs in a folder of its own, where a relative path would lead elsewhere.
+        let work_dir = std::path::absolute(work_dir)
+            .map_err(|cause| Error::Stopped { answer: format!("the work folder `{}` cannot be used: {cause}", work_dir.display()) })?;
         Ok(Self {
-            program: Program::new(&config.url, work_dir),
+            program: Program::new(&config.url, &work_dir),
             author: (config.author_name.clone(), config.author_email.clone()),
             work: Mutex::new(()),
         })
@@ -161,12 +164,14 @@ fn check_url(url: &str) -> Result<(), Error> {
     if !["https", "http", "ssh", "file"].contains(&scheme) {
         return refuse("a forge's `url` begins with https://, ssh:// or file://");
     }
-    let host = rest.split('/').next().unwrap_or_default();
-    if scheme == "http" && !["127.0.0.1", "localhost", "[::1]"].iter().any(|local| host.starts_with(local)) {
-        return refuse("plain http is for loopback only; use https");
-    }
-    if host.rsplit_once('@').is_some_and(|(user, _)| user.contains(':') || scheme.starts_with("http")) {
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':') || scheme.starts_with("http")) {
         return refuse("a forge's `url` carries a secret; keep it in git's credential helper or ssh agent");
+    }
+    // The colons of an IPv6 address are within its brackets.
+    let host = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(authority, |(host, _)| host);
+    if scheme == "http" && !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
+        return refuse("plain http is for loopback only; use https");
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ use crate::forge::Error;
 const LOCAL_MAX: Duration = Duration::from_secs(60);
 /// How long a call to the remote repository may take.
 const REMOTE_MAX: Duration = Duration::from_secs(120);
+/// How long an HTTP connection may stand still: less than [`REMOTE_MAX`].
+const STALLED_MAX: Duration = Duration::from_secs(90);
 /// The most that is read of a call's output, in bytes.
 const OUTPUT_MAX: u64 = 16 * 1024 * 1024;
 /// The most that is shown of an error, in characters.
@@ -32,6 +34,9 @@ const FOR_A_PERSON: [&str; 12] = [
     "repository not exported",
     "transport 'ext' not allowed",
 ];
+
+/// Words that a passing fault has besides words for a person: somebody else is pushing just now.
+const PASSING: &str = ".lock': File exists";
 
 /// What a call came to.
 #[derive(Debug)]
@@ -109,7 +114,7 @@ impl Program {
         }
         let refused = stdout.lines().filter(|line| line.starts_with('!')).collect::<Vec<_>>().join("; ");
         let answer = format!("git {} failed: {}", arguments[0], shown(&format!("{refused} {}", output.stderr)));
-        if FOR_A_PERSON.iter().any(|words| answer.contains(words)) {
+        if !output.stderr.contains(PASSING) && FOR_A_PERSON.iter().any(|words| answer.contains(words)) {
             return Err(Error::Stopped { answer });
         }
         Err(Error::Retry { answer, retry_after: None })
@@ -122,6 +127,9 @@ impl Program {
             .args(["-c", "protocol.file.allow=always", "-c", "protocol.https.allow=always"])
             .args(["-c", "protocol.http.allow=always", "-c", "protocol.ssh.allow=always"])
             .args(["-c", "http.followRedirects=false"])
+            // A killed git leaves its HTTP helper behind; the helper has to give up by itself, and before that.
+            .args(["-c", "http.lowSpeedLimit=1", "-c"])
+            .arg(format!("http.lowSpeedTime={}", STALLED_MAX.as_secs()))
             .arg("-c")
             .arg(format!("core.hooksPath={}", self.dir.join("hooks").display()))
             .args(arguments)

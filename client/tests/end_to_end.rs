@@ -25,8 +25,11 @@ impl Place {
         let dir = tempdir().unwrap();
         // Tuesday, at ten: of the week in which the test runs, since reports carry the client's own time.
         let week = 7 * 86_400_000;
-        let monday = (SystemClock.now().unix_ms() - 4 * 86_400_000).div_euclid(week) * week + 4 * 86_400_000;
-        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_ms(monday + 86_400_000 + 10 * 3_600_000)));
+        let monday =
+            (SystemClock.now().unix_ms() - 4 * 86_400_000).div_euclid(week) * week + 4 * 86_400_000;
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_ms(
+            monday + 86_400_000 + 10 * 3_600_000,
+        )));
         let config = Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.path().join("data"),
@@ -62,12 +65,17 @@ impl Place {
         if let Some(token) = token {
             command.env("PINION_TOKEN", token);
         }
-        tokio::task::spawn_blocking(move || command.output().expect("runs")).await.unwrap()
+        tokio::task::spawn_blocking(move || command.output().expect("runs"))
+            .await
+            .unwrap()
     }
 
     async fn said(&self, checkout: &Path, token: Option<&str>, arguments: &[&str]) -> String {
         let output = self.pinion(checkout, token, arguments).await;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(output.status.success(), "pinion {arguments:?}: {out}{err}");
         out.into_owned()
     }
@@ -88,66 +96,194 @@ async fn from_joining_to_a_rollback() {
     let place = Place::new().await;
     let admin = place.app.first_admin.clone().unwrap();
     let desk = place.checkout("desk");
-    let manager = place.said(&desk, Some(&admin), &["token", "create", "me", "--role", "release-manager"]).await;
+    let manager = place
+        .said(
+            &desk,
+            Some(&admin),
+            &["token", "create", "me", "--role", "release-manager"],
+        )
+        .await;
     let manager = Some(manager.trim());
-    let team = place.said(&desk, Some(&admin), &["token", "create", "team", "--role", "environment"]).await;
+    let team = place
+        .said(
+            &desk,
+            Some(&admin),
+            &["token", "create", "team", "--role", "environment"],
+        )
+        .await;
     std::fs::write(desk.join("team.token"), &team).unwrap();
 
-    std::fs::write(desk.join("pins.txt"), "requests===2.31.0\n-e git+https://example.org/x#egg=x\n").unwrap();
-    place.said(&desk, manager, &["pin-set", "create", "mine", "--ecosystem", "pypi"]).await;
-    let refused = place.pinion(&desk, manager, &["pin-set", "import", "mine", "pins.txt"]).await;
+    std::fs::write(
+        desk.join("pins.txt"),
+        "requests===2.31.0\n-e git+https://example.org/x#egg=x\n",
+    )
+    .unwrap();
+    place
+        .said(
+            &desk,
+            manager,
+            &["pin-set", "create", "mine", "--ecosystem", "pypi"],
+        )
+        .await;
+    let refused = place
+        .pinion(&desk, manager, &["pin-set", "import", "mine", "pins.txt"])
+        .await;
     assert_eq!(refused.status.code(), Some(7), "bad input");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("line 2"), "{refused:?}");
-    place.said(&desk, manager, &["pin-set", "import", "mine", "pins.txt", "--keep-unkept"]).await;
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("line 2"),
+        "{refused:?}"
+    );
+    place
+        .said(
+            &desk,
+            manager,
+            &["pin-set", "import", "mine", "pins.txt", "--keep-unkept"],
+        )
+        .await;
 
     let token_file = desk.join("team.token").display().to_string();
     let mut checkouts = Vec::new();
     for n in 0..12 {
         let checkout = place.checkout(&format!("checkout-{n}"));
-        place.said(&checkout, None, &["join", "--pin-set", "mine", "--token-file", &token_file, "--accept-reporting"]).await;
+        place
+            .said(
+                &checkout,
+                None,
+                &[
+                    "join",
+                    "--pin-set",
+                    "mine",
+                    "--token-file",
+                    &token_file,
+                    "--accept-reporting",
+                ],
+            )
+            .await;
         checkouts.push(checkout);
     }
     let plain = place.checkout("plain");
-    place.said(&plain, None, &["join", "--pin-set", "mine", "--token-file", &token_file, "--no-reporting"]).await;
+    place
+        .said(
+            &plain,
+            None,
+            &[
+                "join",
+                "--pin-set",
+                "mine",
+                "--token-file",
+                &token_file,
+                "--no-reporting",
+            ],
+        )
+        .await;
 
-    let started = place.said(&desk, manager, &["rollout", "start", "mine", "requests==2.32.0"]).await;
+    let started = place
+        .said(
+            &desk,
+            manager,
+            &["rollout", "start", "mine", "requests==2.32.0"],
+        )
+        .await;
     let id = rollout_id(&started);
     place.app.controller.tick().await;
-    place.said(&desk, manager, &["rollout", "promote", &id, "--share", "0.5", "--yes"]).await;
+    place
+        .said(
+            &desk,
+            manager,
+            &["rollout", "promote", &id, "--share", "0.5", "--yes"],
+        )
+        .await;
 
     let pinned = |text: &str| text.contains("requests==2.32.0");
     let mut exposed = 0;
     for checkout in &checkouts {
-        place.said(checkout, None, &["sync", "--out", "pins.txt"]).await;
+        place
+            .said(checkout, None, &["sync", "--out", "pins.txt"])
+            .await;
         let has_it = pinned(&std::fs::read_to_string(checkout.join("pins.txt")).unwrap());
         exposed += usize::from(has_it);
         let command = if has_it { "exit 3" } else { "exit 0" };
-        let run = place.pinion(checkout, None, &["run", "--", "sh", "-c", command]).await;
-        assert_eq!(run.status.code(), Some(if has_it { 3 } else { 0 }), "the command's own status: {run:?}");
+        let run = place
+            .pinion(checkout, None, &["run", "--", "sh", "-c", command])
+            .await;
+        assert_eq!(
+            run.status.code(),
+            Some(if has_it { 3 } else { 0 }),
+            "the command's own status: {run:?}"
+        );
     }
     assert!((1..12).contains(&exposed), "{exposed} of 12 at a half");
-    place.said(&plain, None, &["sync", "--out", "pins.txt"]).await;
-    assert!(!pinned(&std::fs::read_to_string(plain.join("pins.txt")).unwrap()), "no consent, no candidate");
+    place
+        .said(&plain, None, &["sync", "--out", "pins.txt"])
+        .await;
+    assert!(
+        !pinned(&std::fs::read_to_string(plain.join("pins.txt")).unwrap()),
+        "no consent, no candidate"
+    );
     let why = place.said(&checkouts[0], None, &["why", "requests"]).await;
     assert!(why.contains(&id), "{why}");
 
     place.pass(Duration::from_secs(1)).await;
-    let shown = place.said(&desk, manager, &["--output", "json", "rollout", "show", &id]).await;
+    let shown = place
+        .said(
+            &desk,
+            manager,
+            &["--output", "json", "rollout", "show", &id],
+        )
+        .await;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-    let failed = shown.pointer("/evidence/exposed_total/failed").or(shown.pointer("/rollout/evidence/exposed_total/failed"));
+    let failed = shown
+        .pointer("/evidence/exposed_total/failed")
+        .or(shown.pointer("/rollout/evidence/exposed_total/failed"));
     assert_eq!(failed, Some(&serde_json::json!(exposed)), "{shown}");
 
-    place.said(&desk, manager, &["rollout", "rollback", &id, "--reason", "breaks us", "--yes"]).await;
+    place
+        .said(
+            &desk,
+            manager,
+            &["rollout", "rollback", &id, "--reason", "breaks us", "--yes"],
+        )
+        .await;
     for checkout in &checkouts {
-        place.said(checkout, None, &["sync", "--out", "pins.txt"]).await;
-        assert!(!pinned(&std::fs::read_to_string(checkout.join("pins.txt")).unwrap()), "the baseline on the very next pull");
+        place
+            .said(checkout, None, &["sync", "--out", "pins.txt"])
+            .await;
+        assert!(
+            !pinned(&std::fs::read_to_string(checkout.join("pins.txt")).unwrap()),
+            "the baseline on the very next pull"
+        );
     }
-    let history = place.said(&desk, manager, &["rollout", "history", &id]).await;
-    assert!(history.contains("roll back") && history.contains("breaks us"), "{history}");
-    let again = place.pinion(&desk, manager, &["rollout", "start", "mine", "requests==2.32.0"]).await;
+    let history = place
+        .said(&desk, manager, &["rollout", "history", &id])
+        .await;
+    assert!(
+        history.contains("roll back") && history.contains("breaks us"),
+        "{history}"
+    );
+    let again = place
+        .pinion(
+            &desk,
+            manager,
+            &["rollout", "start", "mine", "requests==2.32.0"],
+        )
+        .await;
     assert_eq!(again.status.code(), Some(1), "refused: {again:?}");
-    place.said(&desk, manager, &["pin-set", "lift", "mine", "requests", "2.32.0", "--reason", "fixed"]).await;
-    place.said(&desk, manager, &["rollout", "start", "mine", "requests==2.32.0"]).await;
+    place
+        .said(
+            &desk,
+            manager,
+            &[
+                "pin-set", "lift", "mine", "requests", "2.32.0", "--reason", "fixed",
+            ],
+        )
+        .await;
+    place
+        .said(
+            &desk,
+            manager,
+            &["rollout", "start", "mine", "requests==2.32.0"],
+        )
+        .await;
 
     place.said(&checkouts[0], None, &["leave"]).await;
     let gone = place.pinion(&checkouts[0], None, &["sync"]).await;

@@ -15,11 +15,11 @@ pub mod v1 {
 }
 
 /// The encoded `FileDescriptorSet` of the package, for reflection and for printing messages as JSON.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/pinion.v1.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pinion.v1.bin"));
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("the build script wrote a valid descriptor set")
+    DescriptorPool::decode(FILE_DESCRIPTOR_SET)
+        .expect("the build script wrote a valid descriptor set")
 });
 
 /// The message as JSON: the field names of the proto files, 64-bit integers as numbers, defaults shown.

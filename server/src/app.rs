@@ -80,7 +80,11 @@ pub struct World {
 impl Default for World {
     /// The machine's own.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), exporter: None }
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            exporter: None,
+        }
     }
 }
 
@@ -106,12 +110,25 @@ impl App {
     /// # Errors
     /// If anything it needs cannot be had.
     pub async fn start(config: &Config, world: World) -> Result<Self, Error> {
-        let World { clock, random, exporter } = world;
+        let World {
+            clock,
+            random,
+            exporter,
+        } = world;
         config.validate()?;
-        let tls = config.tls.as_ref().map(|tls| serve::tls(&tls.certificate, &tls.key)).transpose()?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| serve::tls(&tls.certificate, &tls.key))
+            .transpose()?;
         let dir = config.data_dir.join("store");
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
-        let store = Arc::new(opened.await.map_err(|error| store::Error::Unavailable(error.to_string()))??);
+        let opened =
+            tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
+        let store = Arc::new(
+            opened
+                .await
+                .map_err(|error| store::Error::Unavailable(error.to_string()))??,
+        );
         let forges = forges(config, &config.data_dir)?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing) = (Wake::default(), Wake::default());
@@ -127,14 +144,21 @@ impl App {
             to_promotion,
         };
         let (controller, inbox) = Controller::load(parts).await?;
-        let promotion = Promotion::load(Arc::clone(&controller), inbox, commands, wake_promotion).await?;
+        let promotion =
+            Promotion::load(Arc::clone(&controller), inbox, commands, wake_promotion).await?;
         let filing = Filing::new(Arc::clone(&controller), forges, wake_filing);
         let first_admin = controller.first_admin().await?;
 
         let listener = TcpListener::bind(config.listen)
             .await
-            .map_err(|cause| Error::Listen { address: config.listen, cause })?;
-        let address = listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
+            .map_err(|cause| Error::Listen {
+                address: config.listen,
+                cause,
+            })?;
+        let address = listener.local_addr().map_err(|cause| Error::Listen {
+            address: config.listen,
+            cause,
+        })?;
         let (stopping, loops) = (CancellationToken::new(), CancellationToken::new());
         let (grpc, health) = rpc::routes(Arc::clone(&controller)).await;
         let routes = web::routes(Arc::clone(&controller), stopping.clone())
@@ -151,7 +175,16 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(promotion.run(loops.clone()));
         tasks.spawn(filing.run(loops.clone()));
-        Ok(Self { address, controller, first_admin, store, stopping, loops, server, tasks })
+        Ok(Self {
+            address,
+            controller,
+            first_admin,
+            store,
+            stopping,
+            loops,
+            server,
+            tasks,
+        })
     }
 
     /// Waits until the store has failed, and says why: the process should end and start again.
@@ -174,7 +207,10 @@ fn forges(config: &Config, data_dir: &Path) -> Result<BTreeMap<ForgeName, Arc<dy
     let mut forges = BTreeMap::new();
     for forge in &config.forges {
         let opened = forge::open(forge, &data_dir.join("forges").join(forge.name.as_str()))
-            .map_err(|error| Error::Forge { name: forge.name.clone(), cause: error.to_string() })?;
+            .map_err(|error| Error::Forge {
+                name: forge.name.clone(),
+                cause: error.to_string(),
+            })?;
         forges.insert(forge.name.clone(), opened);
     }
     Ok(forges)

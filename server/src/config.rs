@@ -87,8 +87,14 @@ impl Config {
     /// # Errors
     /// If it cannot be read, or has a key that does not exist.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
-        toml::from_str(&text).map_err(|cause| Error::Invalid { path: path.to_owned(), cause: Box::new(cause) })
+        let text = std::fs::read_to_string(path).map_err(|cause| Error::Unreadable {
+            path: path.to_owned(),
+            cause,
+        })?;
+        toml::from_str(&text).map_err(|cause| Error::Invalid {
+            path: path.to_owned(),
+            cause: Box::new(cause),
+        })
     }
 
     /// Whether it is safe and makes sense.
@@ -100,7 +106,10 @@ impl Config {
             return Err(Error::Plaintext(self.listen));
         }
         for (index, forge) in self.forges.iter().enumerate() {
-            if self.forges[..index].iter().any(|other| other.name == forge.name) {
+            if self.forges[..index]
+                .iter()
+                .any(|other| other.name == forge.name)
+            {
                 return Err(Error::SameForge(forge.name.to_string()));
             }
         }
@@ -114,30 +123,50 @@ mod tests {
 
     #[test]
     fn the_sample_configuration_is_the_default_one() {
-        let sample: Config = toml::from_str(include_str!("../../deploy/pinion.toml")).expect("the sample is valid");
+        let sample: Config =
+            toml::from_str(include_str!("../../deploy/pinion.toml")).expect("the sample is valid");
         let default = Config::default();
-        assert_eq!((sample.listen, sample.data_dir), (default.listen, default.data_dir));
-        assert_eq!((sample.allow_plaintext, sample.log_format), (default.allow_plaintext, default.log_format));
+        assert_eq!(
+            (sample.listen, sample.data_dir),
+            (default.listen, default.data_dir)
+        );
+        assert_eq!(
+            (sample.allow_plaintext, sample.log_format),
+            (default.allow_plaintext, default.log_format)
+        );
     }
 
     #[test]
     fn every_key_of_the_sample_is_understood_when_it_is_switched_on() {
         let sample = include_str!("../../deploy/pinion.toml");
-        let on: String = sample.lines().map(|line| line.strip_prefix("#| ").unwrap_or(line).to_owned() + "\n").collect();
+        let on: String = sample
+            .lines()
+            .map(|line| line.strip_prefix("#| ").unwrap_or(line).to_owned() + "\n")
+            .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
         assert!(config.tls.is_some() && !config.forges.is_empty());
     }
 
     #[test]
     fn unknown_keys_are_refused() {
-        let error = toml::from_str::<Config>("listen = \"127.0.0.1:1\"").expect_err("refused");
-        assert!(error.to_string().contains("listen"));
+        let error = toml::from_str::<Config>("listne = \"127.0.0.1:1\"").expect_err("refused");
+        assert!(error.to_string().contains("listne"));
     }
 
     #[test]
     fn plain_text_stays_on_loopback() {
-        let open = Config { listen: SocketAddr::from(([0, 0, 0, 0], 7460)), ..Config::default() };
+        let open = Config {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7460)),
+            ..Config::default()
+        };
         assert!(matches!(open.validate(), Err(Error::Plaintext(_))));
-        assert!(Config { allow_plaintext: true, ..open }.validate().is_ok());
+        assert!(
+            Config {
+                allow_plaintext: true,
+                ..open
+            }
+            .validate()
+            .is_ok()
+        );
     }
 }

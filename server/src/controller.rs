@@ -22,24 +22,26 @@ use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
-use crate::store::{Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys};
+use crate::store::{
+    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys,
+};
 
+mod effects;
 mod environments;
 mod outcomes;
 mod pin_sets;
 mod pins;
-mod effects;
 mod refusal;
 mod rollouts;
 mod tokens;
 
 pub use environments::{Change as EnvironmentChange, Enrolment};
+pub(crate) use outcomes::order;
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub use pin_sets::{Import, Imported, UnkeptLines};
-pub use pins::{Explanation, Explained, PinsAnswer, PinsQuery};
+pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, NewRollout, Standing, Verb};
-pub(crate) use outcomes::order;
 pub(crate) use rollouts::{Note, logged};
 pub use tokens::{Caller, NewToken};
 
@@ -88,7 +90,9 @@ pub struct Controller {
 
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Controller").field("process", &self.process).finish_non_exhaustive()
+        f.debug_struct("Controller")
+            .field("process", &self.process)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +126,11 @@ impl Controller {
         let mut snapshot = Snapshot::default();
         for prefix in keys::CONTROL_PREFIXES {
             let entries = read_all(parts.store.as_ref(), prefix).await?;
-            let revision = entries.iter().map(|entry| entry.modified).max().unwrap_or(0);
+            let revision = entries
+                .iter()
+                .map(|entry| entry.modified)
+                .max()
+                .unwrap_or(0);
             snapshot.apply(&entries, &[], revision)?;
         }
         snapshot.reassemble();
@@ -147,7 +155,13 @@ impl Controller {
             pulls,
             to_promotion: parts.to_promotion,
         };
-        Ok((Arc::new(controller), Inbox { journaled, pulls: pulled }))
+        Ok((
+            Arc::new(controller),
+            Inbox {
+                journaled,
+                pulls: pulled,
+            },
+        ))
     }
 
     /// What is served now.
@@ -184,8 +198,14 @@ impl Controller {
     /// # Errors
     /// [`Refusal::Stale`] if another process was faster.
     pub(crate) async fn commit(&self, draft: Draft) -> Result<Revision, Refusal> {
-        let Draft { conditions, operations } = draft;
-        let transaction = Transaction { conditions, operations: operations.clone() };
+        let Draft {
+            conditions,
+            operations,
+        } = draft;
+        let transaction = Transaction {
+            conditions,
+            operations: operations.clone(),
+        };
         match self.store.commit(transaction).await? {
             Commit::Conflict => Err(Refusal::Stale {
                 what: "the record".to_owned(),
@@ -218,9 +238,19 @@ impl Controller {
         expected_revision: u64,
     ) -> Result<Arc<Rollout>, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let ask = Ask { rollout, verb, actor, words, expected_revision, answer };
+        let ask = Ask {
+            rollout,
+            verb,
+            actor,
+            words,
+            expected_revision,
+            answer,
+        };
         let stopping = || Refusal::Store(Error::Unavailable("the server is stopping".to_owned()));
-        self.to_promotion.send(Command::Ask(ask)).await.map_err(|_| stopping())?;
+        self.to_promotion
+            .send(Command::Ask(ask))
+            .await
+            .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
 
@@ -247,7 +277,12 @@ fn split(operations: Vec<Operation>, revision: Revision) -> (Vec<Entry>, Vec<Key
     let (mut puts, mut deletes) = (Vec::new(), Vec::new());
     for operation in operations {
         match operation {
-            Operation::Put(key, value) => puts.push(Entry { key, value, created: revision, modified: revision }),
+            Operation::Put(key, value) => puts.push(Entry {
+                key,
+                value,
+                created: revision,
+                modified: revision,
+            }),
             Operation::Delete(key) => deletes.push(key),
         }
     }
@@ -294,7 +329,9 @@ impl Draft {
 pub(crate) async fn read_all(store: &dyn Store, prefix: &str) -> Result<Vec<Entry>, Error> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
-        let page = store.page(prefix, entries.last().map(|entry| &entry.key), PAGE_MAX).await?;
+        let page = store
+            .page(prefix, entries.last().map(|entry| &entry.key), PAGE_MAX)
+            .await?;
         entries.extend(page.entries);
         if !page.more {
             return Ok(entries);
@@ -308,13 +345,17 @@ async fn number_of_process(store: &dyn Store) -> Result<u64, Error> {
     loop {
         let found = store.get(&key).await?;
         let (condition, number) = match &found {
-            Some(entry) => {
-                (Condition::Modified(key.clone(), entry.modified), crate::store::records::decode(&key, &entry.value)?)
-            }
+            Some(entry) => (
+                Condition::Modified(key.clone(), entry.modified),
+                crate::store::records::decode(&key, &entry.value)?,
+            ),
             None => (Condition::Absent(key.clone()), 1u64),
         };
         let next = Operation::Put(key.clone(), crate::store::records::encode(&(number + 1)));
-        let claim = Transaction { conditions: vec![condition], operations: vec![next] };
+        let claim = Transaction {
+            conditions: vec![condition],
+            operations: vec![next],
+        };
         if let Commit::Done(_) = store.commit(claim).await? {
             return Ok(number);
         }
@@ -348,7 +389,10 @@ impl Identity {
         if allowed.iter().any(includes) {
             return Ok(());
         }
-        Err(Refusal::WrongRole { has: self.role, needs: allowed.to_vec() })
+        Err(Refusal::WrongRole {
+            has: self.role,
+            needs: allowed.to_vec(),
+        })
     }
 
     /// Fails unless the token is good for the pin set.
@@ -357,7 +401,10 @@ impl Identity {
     /// [`Refusal::OtherPinSet`].
     pub fn require_pin_set(&self, pin_set: &PinSetName) -> Result<(), Refusal> {
         match &self.pin_set {
-            Some(own) if own != pin_set => Err(Refusal::OtherPinSet { own: own.clone(), asked: pin_set.clone() }),
+            Some(own) if own != pin_set => Err(Refusal::OtherPinSet {
+                own: own.clone(),
+                asked: pin_set.clone(),
+            }),
             _ => Ok(()),
         }
     }

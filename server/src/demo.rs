@@ -74,7 +74,9 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
     };
     let repository = Repository::create(&dir.join("requirements.git")).await?;
     // History comes first; weekends count as days, so that the first rollout begins on the Monday.
-    let clock = Arc::new(ManualClock::new(MONDAY_NINE.minus(Duration::from_secs(u64::from(HISTORY_DAYS) * 86_400))));
+    let clock = Arc::new(ManualClock::new(
+        MONDAY_NINE.minus(Duration::from_secs(u64::from(HISTORY_DAYS) * 86_400)),
+    ));
     let world = World {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(SeededRandom::new(demo.seed)),
@@ -84,13 +86,17 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
     let result = play(demo, &app, &clock, &repository, started).await;
     app.stop().await;
     if demo.keep.is_some() {
-        eprintln!("The server's state and the repository stay in {}.", dir.display());
+        eprintln!(
+            "The server's state and the repository stay in {}.",
+            dir.display()
+        );
     }
     result
 }
 
 fn config(dir: &Path, repository: &Repository) -> Result<Config, Error> {
-    let forge = ForgeConfig::git(manager::FORGE, &repository.url()).map_err(|error| Error::Unexpected(error.to_string()))?;
+    let forge = ForgeConfig::git(manager::FORGE, &repository.url())
+        .map_err(|error| Error::Unexpected(error.to_string()))?;
     Ok(Config {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: dir.join("data"),
@@ -99,13 +105,23 @@ fn config(dir: &Path, repository: &Repository) -> Result<Config, Error> {
     })
 }
 
-async fn play(demo: &Demo, app: &App, clock: &ManualClock, repository: &Repository, started: Instant) -> Result<(), Error> {
-    let admin = app.first_admin.clone().ok_or_else(|| Error::Unexpected("the directory was used before; name an empty one".to_owned()))?;
+async fn play(
+    demo: &Demo,
+    app: &App,
+    clock: &ManualClock,
+    repository: &Repository,
+    started: Instant,
+) -> Result<(), Error> {
+    let admin = app.first_admin.clone().ok_or_else(|| {
+        Error::Unexpected("the directory was used before; name an empty one".to_owned())
+    })?;
     let url = format!("http://{}", app.address);
     let mut manager = Manager::connect(&url, &admin).await?;
     let imported = manager.prepare(&repository.baseline().await?).await?;
     let screen = Screen::new();
-    screen.say(&format!("piniond runs on {url}, with its state and a git repository in a temporary folder."));
+    screen.say(&format!(
+        "piniond runs on {url}, with its state and a git repository in a temporary folder."
+    ));
     screen.say(&format!("{imported} real pins imported: OpenStack's upper-constraints.txt, with the Flask stack of February 2022."));
 
     let join = screen.progress("environments join", u64::from(demo.environments));
@@ -115,7 +131,11 @@ async fn play(demo: &Demo, app: &App, clock: &ManualClock, repository: &Reposito
         "{} environments joined and agreed to report. Each fails now and then by itself (15 % of the days), some tests are flaky;",
         demo.environments
     ));
-    screen.say(&format!("{} of them use {}.", fleet.consumers(), BAD.consumer));
+    screen.say(&format!(
+        "{} of them use {}.",
+        fleet.consumers(),
+        BAD.consumer
+    ));
 
     let history = screen.progress("ten ordinary days", u64::from(HISTORY_DAYS));
     for _ in 0..HISTORY_DAYS {
@@ -128,7 +148,11 @@ async fn play(demo: &Demo, app: &App, clock: &ManualClock, repository: &Reposito
 
     let good = manager.start(&GOOD).await?;
     let bad = manager.start(&BAD.candidate()).await?;
-    screen.say(&format!("\nTwo versions arrive on Monday at nine: {} and {}.\n", GOOD, BAD.candidate()));
+    screen.say(&format!(
+        "\nTwo versions arrive on Monday at nine: {} and {}.\n",
+        GOOD,
+        BAD.candidate()
+    ));
     let mut ended = manager.rollouts(&[&good, &bad]).await?;
     screen.begin(&ended);
     'days: for day in 0..DAYS_MAX {
@@ -163,12 +187,19 @@ async fn play(demo: &Demo, app: &App, clock: &ManualClock, repository: &Reposito
 
 /// Two more days after every fifth working day.
 const fn weekend(day: u32) -> Duration {
-    if day % 5 == 4 { Duration::from_secs(2 * 86_400) } else { Duration::ZERO }
+    if day % 5 == 4 {
+        Duration::from_secs(2 * 86_400)
+    } else {
+        Duration::ZERO
+    }
 }
 
 fn is_open(rollout: &proto::Rollout) -> bool {
     use proto::RolloutState::{Aborted, Completed, RolledBack, Superseded};
-    !matches!(rollout.state(), Completed | RolledBack | Aborted | Superseded)
+    !matches!(
+        rollout.state(),
+        Completed | RolledBack | Aborted | Superseded
+    )
 }
 
 fn check(rollout: &proto::Rollout, expected: proto::RolloutState) -> Result<(), Error> {

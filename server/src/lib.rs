@@ -43,7 +43,9 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn ended(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
     eprint!("piniond: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -64,7 +66,10 @@ async fn run_demo(demo: &args::Demo) -> Result<(), Box<dyn std::error::Error>> {
 async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     let config = configuration(serve)?;
     let mut telemetry = telemetry::set_up(config.log_format, "info")?;
-    let world = app::World { exporter: telemetry.metrics.take(), ..app::World::default() };
+    let world = app::World {
+        exporter: telemetry.metrics.take(),
+        ..app::World::default()
+    };
     let app = app::App::start(&config, world).await?;
     greet(&app, &config);
     let failed = app.store_failed();
@@ -79,13 +84,23 @@ async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
     telemetry.shutdown();
     match cause {
         None => Ok(()),
-        Some(cause) => Err(format!("the store has failed and the server has to be started again: {cause}").into()),
+        Some(cause) => Err(format!(
+            "the store has failed and the server has to be started again: {cause}"
+        )
+        .into()),
     }
 }
 
 fn configuration(serve: Serve) -> Result<Config, config::Error> {
-    let Serve { config, listen, data_dir, allow_plaintext } = serve;
-    let mut merged = config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+    let Serve {
+        config,
+        listen,
+        data_dir,
+        allow_plaintext,
+    } = serve;
+    let mut merged = config
+        .as_deref()
+        .map_or_else(|| Ok(Config::default()), Config::read)?;
     merged.listen = listen.unwrap_or(merged.listen);
     merged.data_dir = data_dir.unwrap_or(merged.data_dir);
     merged.allow_plaintext |= allow_plaintext;
@@ -96,7 +111,11 @@ fn configuration(serve: Serve) -> Result<Config, config::Error> {
 /// Says where it runs and what to do next; a first admin token is shown here, once: on a terminal, or in a file.
 fn greet(app: &app::App, config: &Config) {
     use std::io::IsTerminal;
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let token = app.first_admin.as_ref().map(|secret| {
         if std::io::stderr().is_terminal() {
             return format!("\nThe first admin token; it is not shown again:\n\n  {secret}\n");
@@ -106,19 +125,35 @@ fn greet(app: &app::App, config: &Config) {
             Err(error) => format!("  the first admin token could not be written: {error}; `piniond admin-token` makes another"),
         }
     });
-    eprintln!("piniond {} listens on {scheme}://{}", Cli::command().get_version().unwrap_or_default(), app.address);
+    eprintln!(
+        "piniond {} listens on {scheme}://{}",
+        Cli::command().get_version().unwrap_or_default(),
+        app.address
+    );
     eprintln!("  state: {}", config.data_dir.display());
     if config.allow_plaintext && !app.address.ip().is_loopback() {
-        eprintln!("  WARNING: plain text on {}: tokens cross the network readable for everybody", app.address);
+        eprintln!(
+            "  WARNING: plain text on {}: tokens cross the network readable for everybody",
+            app.address
+        );
     }
     let Some(token) = token else { return };
-    eprintln!("{token}\nNext:\n  export PINION_SERVER={scheme}://{} PINION_TOKEN=<the token>", app.address);
-    eprintln!("  pinion token create me --role release-manager\n  pinion pin-set create mine --ecosystem pypi");
+    eprintln!(
+        "{token}\nNext:\n  export PINION_SERVER={scheme}://{} PINION_TOKEN=<the token>",
+        app.address
+    );
+    eprintln!(
+        "  pinion token create me --role release-manager\n  pinion pin-set create mine --ecosystem pypi"
+    );
 }
 
 /// Makes an admin token while the server is stopped: for whoever has lost the last one.
 async fn make_admin_token(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config { listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, ..configuration(serve)? };
+    let config = Config {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        ..configuration(serve)?
+    };
     let app = app::App::start(&config, app::World::default()).await?;
     let secret = match &app.first_admin {
         Some(secret) => Ok(secret.clone()),

@@ -62,10 +62,22 @@ impl Metrics {
         let provider = provider.build();
         let meter = provider.meter("pinion");
         Ok(Self {
-            reports: meter.u64_counter("pinion_reports").with_description("Reports taken").build(),
-            pulls: meter.u64_counter("pinion_pulls").with_description("Pulls of pins answered").build(),
-            decisions: meter.u64_counter("pinion_decisions").with_description("Decisions about rollouts").build(),
-            filings: meter.u64_counter("pinion_filings").with_description("Tries to file a change").build(),
+            reports: meter
+                .u64_counter("pinion_reports")
+                .with_description("Reports taken")
+                .build(),
+            pulls: meter
+                .u64_counter("pinion_pulls")
+                .with_description("Pulls of pins answered")
+                .build(),
+            decisions: meter
+                .u64_counter("pinion_decisions")
+                .with_description("Decisions about rollouts")
+                .build(),
+            filings: meter
+                .u64_counter("pinion_filings")
+                .with_description("Tries to file a change")
+                .build(),
             requests: meter
                 .f64_histogram("pinion_request_duration_seconds")
                 .with_description("Time from a request to its answer")
@@ -80,12 +92,20 @@ impl Metrics {
     }
 
     pub(crate) fn reports(&self, accepted: u32, repeated: u32) {
-        self.reports.add(u64::from(accepted), &[KeyValue::new("was", "new")]);
-        self.reports.add(u64::from(repeated), &[KeyValue::new("was", "repeated")]);
+        self.reports
+            .add(u64::from(accepted), &[KeyValue::new("was", "new")]);
+        self.reports
+            .add(u64::from(repeated), &[KeyValue::new("was", "repeated")]);
     }
 
     pub(crate) fn pull(&self, unchanged: bool) {
-        self.pulls.add(1, &[KeyValue::new("answer", if unchanged { "unchanged" } else { "pins" })]);
+        self.pulls.add(
+            1,
+            &[KeyValue::new(
+                "answer",
+                if unchanged { "unchanged" } else { "pins" },
+            )],
+        );
     }
 
     pub(crate) fn decision(&self, action: &'static str) {
@@ -97,7 +117,10 @@ impl Metrics {
     }
 
     pub(crate) fn request(&self, method: &str, status: &str, took: Duration) {
-        let attributes = [KeyValue::new("method", method.to_owned()), KeyValue::new("status", status.to_owned())];
+        let attributes = [
+            KeyValue::new("method", method.to_owned()),
+            KeyValue::new("status", status.to_owned()),
+        ];
         self.requests.record(took.as_secs_f64(), &attributes);
     }
 
@@ -116,13 +139,31 @@ impl Metrics {
             .map_err(|error| Error(error.to_string()))?;
         let mut text = String::from_utf8(text).map_err(|error| Error(error.to_string()))?;
         let rows = [
-            ("pinion_open_rollouts", "Rollouts that have not ended", gauges.open_rollouts as u64),
-            ("pinion_environments", "Enrolled environments", gauges.environments as u64),
-            ("pinion_pending_filings", "Filings that are not done", gauges.pending_filings as u64),
-            ("pinion_store_revision", "The revision of the store that is served", gauges.revision),
+            (
+                "pinion_open_rollouts",
+                "Rollouts that have not ended",
+                gauges.open_rollouts as u64,
+            ),
+            (
+                "pinion_environments",
+                "Enrolled environments",
+                gauges.environments as u64,
+            ),
+            (
+                "pinion_pending_filings",
+                "Filings that are not done",
+                gauges.pending_filings as u64,
+            ),
+            (
+                "pinion_store_revision",
+                "The revision of the store that is served",
+                gauges.revision,
+            ),
         ];
         for (name, help, value) in rows {
-            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"));
+            text.push_str(&format!(
+                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+            ));
         }
         Ok(text)
     }

@@ -32,7 +32,10 @@ impl SeededRandom {
 
 impl Random for SeededRandom {
     fn fill(&self, buffer: &mut [u8]) {
-        self.0.lock().expect("nobody panics while drawing").fill(buffer);
+        self.0
+            .lock()
+            .expect("nobody panics while drawing")
+            .fill(buffer);
     }
 }
 

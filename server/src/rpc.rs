@@ -39,13 +39,21 @@ pub(crate) struct Rpc {
 
 impl Rpc {
     /// Who sent a request.
-    fn caller<T>(&self, request: &tonic::Request<T>) -> Result<crate::controller::Identity, tonic::Status> {
+    fn caller<T>(
+        &self,
+        request: &tonic::Request<T>,
+    ) -> Result<crate::controller::Identity, tonic::Status> {
         Ok(self.controller.identify(self.secret(request).as_deref())?)
     }
 
     fn secret<T>(&self, request: &tonic::Request<T>) -> Option<String> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        header.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned)
+        let header = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
+        header
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .map(str::to_owned)
     }
 }
 
@@ -63,7 +71,12 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .expect("the build wrote a valid descriptor set");
     macro_rules! service {
         ($server:ident) => {{
-            health.set_service_status(<$server<Rpc> as tonic::server::NamedService>::NAME, ServingStatus::Serving).await;
+            health
+                .set_service_status(
+                    <$server<Rpc> as tonic::server::NamedService>::NAME,
+                    ServingStatus::Serving,
+                )
+                .await;
             $server::new(rpc.clone())
                 .max_decoding_message_size(REQUEST_BYTES_MAX)
                 .accept_compressed(CompressionEncoding::Gzip)

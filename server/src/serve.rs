@@ -45,7 +45,10 @@ pub enum TlsError {
 /// # Errors
 /// If a file cannot be read or the key does not fit.
 pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let pem = |path: &Path, cause: String| TlsError::Pem { path: path.display().to_string(), cause };
+    let pem = |path: &Path, cause: String| TlsError::Pem {
+        path: path.display().to_string(),
+        cause,
+    };
     let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_file_iter(certificate)
         .map_err(|error| pem(certificate, error.to_string()))?
         .collect();
@@ -66,7 +69,12 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
 ///
 /// # Errors
 /// Never for a single connection; only if the listener is lost.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, routes: Router, stopping: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+    stopping: CancellationToken,
+) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {
@@ -107,10 +115,24 @@ async fn connection(
     let service = TowerToHyperService::new(routes);
     let builder = Builder::new(TokioExecutor::new());
     match tls {
-        None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+        None => {
+            watcher
+                .watch(
+                    builder
+                        .serve_connection(TokioIo::new(stream), service)
+                        .into_owned(),
+                )
+                .await
+        }
         Some(tls) => {
             let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await??;
-            watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+            watcher
+                .watch(
+                    builder
+                        .serve_connection(TokioIo::new(stream), service)
+                        .into_owned(),
+                )
+                .await
         }
     }
 }

@@ -15,7 +15,9 @@ use pinion_core::version::Version;
 use serde::de::DeserializeOwned;
 
 use crate::store::keys;
-use crate::store::records::{BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, PinSetRecord, TokenRecord, decode};
+use crate::store::records::{
+    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, PinSetRecord, TokenRecord, decode,
+};
 use crate::store::{Entry, Error, Key, Revision};
 
 /// A record with the store's revision of its last change, for conditions.
@@ -47,13 +49,16 @@ pub struct PinSetEntry {
     pub verbatim: Arc<Vec<String>>,
 }
 
+/// A part of a baseline: pins, and lines that are none.
+type Chunk = (Vec<Pin>, Vec<String>);
+
 /// Everything that is served, as of one revision.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The revision it is of.
     pub revision: Revision,
     sets: imbl::OrdMap<Key, Stored<PinSetRecord>>,
-    chunks: imbl::OrdMap<Key, Arc<(Vec<Pin>, Vec<String>)>>,
+    chunks: imbl::OrdMap<Key, Arc<Chunk>>,
     pin_sets: imbl::OrdMap<PinSetName, PinSetEntry>,
     blocks: imbl::OrdMap<Key, Stored<BlockRecord>>,
     rollouts: imbl::OrdMap<RolloutId, Stored<Rollout>>,
@@ -80,7 +85,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::Damaged`] for a record that cannot be read.
-    pub fn apply(&mut self, puts: &[Entry], deletes: &[Key], revision: Revision) -> Result<(), Error> {
+    pub fn apply(
+        &mut self,
+        puts: &[Entry],
+        deletes: &[Key],
+        revision: Revision,
+    ) -> Result<(), Error> {
         let mut touched_sets: Vec<PinSetName> = Vec::new();
         for entry in puts {
             self.put(entry, &mut touched_sets)?;
@@ -104,8 +114,12 @@ impl Snapshot {
             self.sets.insert(key.clone(), stored);
         } else if text.starts_with(keys::BASE) {
             let chunk: BaselineChunk = decode(key, &entry.value)?;
-            let pins = chunk.parse().map_err(|cause| Error::Damaged { key: key.to_string(), cause })?;
-            self.chunks.insert(key.clone(), Arc::new((pins, chunk.verbatim)));
+            let pins = chunk.parse().map_err(|cause| Error::Damaged {
+                key: key.to_string(),
+                cause,
+            })?;
+            self.chunks
+                .insert(key.clone(), Arc::new((pins, chunk.verbatim)));
         } else if text.starts_with(keys::BLOCK) {
             self.blocks.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ROLLOUT) {
@@ -117,7 +131,8 @@ impl Snapshot {
         } else if text.starts_with(keys::TOKEN) {
             self.tokens.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::DRAW_KEY) {
-            self.ordinals.insert(key.clone(), decode(key, &entry.value)?);
+            self.ordinals
+                .insert(key.clone(), decode(key, &entry.value)?);
         }
         Ok(())
     }
@@ -125,10 +140,12 @@ impl Snapshot {
     fn put_rollout(&mut self, stored: Stored<Rollout>) {
         let open = self.open.entry(stored.record.pin_set.clone()).or_default();
         open.changed = open.changed.max(stored.modified);
-        open.rollouts.retain(|rollout| rollout.id != stored.record.id);
+        open.rollouts
+            .retain(|rollout| rollout.id != stored.record.id);
         if stored.record.state.is_open() {
             open.rollouts.push(Arc::clone(&stored.record));
-            open.rollouts.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+            open.rollouts
+                .sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         }
         self.rollouts.insert(stored.record.id.clone(), stored);
     }
@@ -136,13 +153,20 @@ impl Snapshot {
     fn put_environment(&mut self, stored: Stored<EnvironmentRecord>) {
         let id = stored.record.id.clone();
         self.forget_member(&id);
-        self.members.entry(stored.record.ordinal).or_default().insert(id.clone());
+        self.members
+            .entry(stored.record.ordinal)
+            .or_default()
+            .insert(id.clone());
         let noted = Arc::new(AtomicU64::new(0));
-        self.environments.insert(id, EnvironmentEntry { stored, noted });
+        self.environments
+            .insert(id, EnvironmentEntry { stored, noted });
     }
 
     fn forget_member(&mut self, id: &EnvironmentId) {
-        if let Some(ordinal) = self.environments.get(id).map(|entry| entry.stored.record.ordinal)
+        if let Some(ordinal) = self
+            .environments
+            .get(id)
+            .map(|entry| entry.stored.record.ordinal)
             && let Some(members) = self.members.get_mut(&ordinal)
         {
             members.remove(id);
@@ -157,7 +181,11 @@ impl Snapshot {
         self.tokens.remove(key);
         self.chunks.remove(key);
         self.ordinals.remove(key);
-        if let Some(id) = key.as_str().strip_prefix(keys::ENVIRONMENT).and_then(|id| id.parse().ok()) {
+        if let Some(id) = key
+            .as_str()
+            .strip_prefix(keys::ENVIRONMENT)
+            .and_then(|id| id.parse().ok())
+        {
             self.forget_member(&id);
             self.environments.remove(&id);
         }
@@ -165,22 +193,34 @@ impl Snapshot {
 
     /// Puts every pin set together, once everything that the store holds was taken in.
     pub fn reassemble(&mut self) {
-        let names: Vec<PinSetName> = self.sets.values().map(|set| set.record.name.clone()).collect();
+        let names: Vec<PinSetName> = self
+            .sets
+            .values()
+            .map(|set| set.record.name.clone())
+            .collect();
         names.iter().for_each(|name| self.assemble(name));
     }
 
     /// Puts a pin set together from its record and its parts.
     fn assemble(&mut self, name: &PinSetName) {
-        let Some(stored) = self.sets.get(&keys::pin_set(name)).cloned() else { return };
+        let Some(stored) = self.sets.get(&keys::pin_set(name)).cloned() else {
+            return;
+        };
         let mut baseline = Pins::default();
         let mut verbatim = Vec::new();
-        for chunk in (0..stored.record.chunks).filter_map(|chunk| self.chunks.get(&keys::baseline(name, chunk))) {
+        for chunk in (0..stored.record.chunks)
+            .filter_map(|chunk| self.chunks.get(&keys::baseline(name, chunk)))
+        {
             for pin in &chunk.0 {
                 baseline.insert(pin.clone());
             }
             verbatim.extend(chunk.1.iter().cloned());
         }
-        let entry = PinSetEntry { stored, baseline: Arc::new(baseline), verbatim: Arc::new(verbatim) };
+        let entry = PinSetEntry {
+            stored,
+            baseline: Arc::new(baseline),
+            verbatim: Arc::new(verbatim),
+        };
         self.pin_sets.insert(name.clone(), entry);
     }
 
@@ -256,18 +296,30 @@ impl Snapshot {
 
     /// The blocks of a pin set, by package and version.
     pub fn blocks(&self, pin_set: &PinSetName) -> Vec<&Stored<BlockRecord>> {
-        let mut blocks: Vec<_> = self.blocks.values().filter(|block| block.record.pin_set == *pin_set).collect();
+        let mut blocks: Vec<_> = self
+            .blocks
+            .values()
+            .filter(|block| block.record.pin_set == *pin_set)
+            .collect();
         blocks.sort_by(|a, b| {
-            (&a.record.package, a.record.version.as_str()).cmp(&(&b.record.package, b.record.version.as_str()))
+            (&a.record.package, a.record.version.as_str())
+                .cmp(&(&b.record.package, b.record.version.as_str()))
         });
         blocks
     }
 
     /// The block of a version, if there is one.
-    pub fn block(&self, pin_set: &PinSetName, package: &PackageName, version: &Version) -> Option<&Stored<BlockRecord>> {
-        self.blocks
-            .values()
-            .find(|block| block.record.pin_set == *pin_set && block.record.package == *package && block.record.version == *version)
+    pub fn block(
+        &self,
+        pin_set: &PinSetName,
+        package: &PackageName,
+        version: &Version,
+    ) -> Option<&Stored<BlockRecord>> {
+        self.blocks.values().find(|block| {
+            block.record.pin_set == *pin_set
+                && block.record.package == *package
+                && block.record.version == *version
+        })
     }
 
     /// Every filing.
@@ -277,13 +329,18 @@ impl Snapshot {
 
     /// The filing of a rollout.
     pub fn filing_of(&self, rollout: &RolloutId) -> Option<&Stored<FilingRecord>> {
-        self.filings.values().find(|filing| filing.record.rollout == *rollout)
+        self.filings
+            .values()
+            .find(|filing| filing.record.rollout == *rollout)
     }
 
     /// Environments of a pin set: all, and those that agreed to reporting.
     pub fn environment_counts(&self, pin_set: &PinSetName) -> (u32, u32) {
         let mut counts = (0, 0);
-        for environment in self.environments().filter(|environment| environment.pin_set == *pin_set) {
+        for environment in self
+            .environments()
+            .filter(|environment| environment.pin_set == *pin_set)
+        {
             counts.0 += 1;
             counts.1 += u32::from(environment.reporting);
         }
@@ -292,11 +349,17 @@ impl Snapshot {
 }
 
 fn stored<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, Error> {
-    Ok(Stored { record: Arc::new(decode(&entry.key, &entry.value)?), modified: entry.modified })
+    Ok(Stored {
+        record: Arc::new(decode(&entry.key, &entry.value)?),
+        modified: entry.modified,
+    })
 }
 
 /// How core sees an environment.
 pub fn subject(environment: &EnvironmentRecord) -> Subject<'_> {
-    Subject { draw_key: environment.draw_key(), reporting: environment.reporting, holds: &environment.holds }
+    Subject {
+        draw_key: environment.draw_key(),
+        reporting: environment.reporting,
+        holds: &environment.holds,
+    }
 }
-

@@ -45,24 +45,43 @@ pub struct Telemetry {
 pub fn set_up(format: LogFormat, default_filter: &str) -> Result<Telemetry, Error> {
     let failed = |error: &dyn std::fmt::Display| Error(error.to_string());
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let (tracer, metrics) = if std::env::var_os(ENDPOINT).is_some_and(|endpoint| !endpoint.is_empty()) {
-        let spans = SpanExporter::builder().with_tonic().build().map_err(|error| failed(&error))?;
-        let resource = Resource::builder().with_service_name("piniond").build();
-        let tracer = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(spans).build();
-        let metrics = MetricExporter::builder().with_tonic().build().map_err(|error| failed(&error))?;
-        (Some(tracer), Some(metrics))
-    } else {
-        (None, None)
-    };
+    let (tracer, metrics) =
+        if std::env::var_os(ENDPOINT).is_some_and(|endpoint| !endpoint.is_empty()) {
+            let spans = SpanExporter::builder()
+                .with_tonic()
+                .build()
+                .map_err(|error| failed(&error))?;
+            let resource = Resource::builder().with_service_name("piniond").build();
+            let tracer = SdkTracerProvider::builder()
+                .with_resource(resource)
+                .with_batch_exporter(spans)
+                .build();
+            let metrics = MetricExporter::builder()
+                .with_tonic()
+                .build()
+                .map_err(|error| failed(&error))?;
+            (Some(tracer), Some(metrics))
+        } else {
+            (None, None)
+        };
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) => EnvFilter::try_new(filter),
         Err(_) => EnvFilter::try_new(default_filter),
     };
     let text = (format == LogFormat::Text).then(|| {
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false)
+        tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
     });
-    let json = (format == LogFormat::Json).then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr));
-    let export = tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer("piniond")));
+    let json = (format == LogFormat::Json).then(|| {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+    });
+    let export = tracer
+        .as_ref()
+        .map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer("piniond")));
     tracing_subscriber::registry()
         .with(filter.map_err(|error| failed(&error))?)
         .with(text)

@@ -6,7 +6,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +35,10 @@ pub fn routes(controller: Arc<Controller>, stopping: CancellationToken) -> Route
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Web { controller, stopping })
+        .with_state(Web {
+            controller,
+            stopping,
+        })
 }
 
 async fn front() -> Response {
@@ -47,12 +52,26 @@ async fn front() -> Response {
     ([(CONTENT_TYPE, TEXT)], page).into_response()
 }
 
-async fn constraints_txt(State(web): State<Web>, Path(pin_set): Path<String>, headers: HeaderMap) -> Response {
-    let secret = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(constraints::secret_of);
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+async fn constraints_txt(
+    State(web): State<Web>,
+    Path(pin_set): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let secret = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(constraints::secret_of);
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     match constraints::answer(&web.controller, &pin_set, secret.as_deref(), known) {
         Ok(constraints::Answer { etag, text }) => {
-            let headers = [(ETAG, format!("\"{etag}\"")), (CACHE_CONTROL, "private, no-cache".to_owned()), (VARY, "authorization".to_owned())];
+            let headers = [
+                (ETAG, format!("\"{etag}\"")),
+                (CACHE_CONTROL, "private, no-cache".to_owned()),
+                (VARY, "authorization".to_owned()),
+            ];
             match text {
                 Some(text) => (headers, [(CONTENT_TYPE, TEXT)], text).into_response(),
                 None => (StatusCode::NOT_MODIFIED, headers).into_response(),
@@ -69,12 +88,18 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
         Refusal::Invalid { .. } => StatusCode::BAD_REQUEST,
         Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Exists { .. } | Refusal::Stale { .. } | Refusal::Precondition { .. } | Refusal::IllegalStep(_) => StatusCode::CONFLICT,
+        Refusal::Exists { .. }
+        | Refusal::Stale { .. }
+        | Refusal::Precondition { .. }
+        | Refusal::IllegalStep(_) => StatusCode::CONFLICT,
         Refusal::Exhausted { .. } => StatusCode::TOO_MANY_REQUESTS,
     };
     let mut response = (status, [(CONTENT_TYPE, TEXT)], format!("{refusal}\n")).into_response();
     if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"pinion\""));
+        response.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            http::HeaderValue::from_static("Basic realm=\"pinion\""),
+        );
     }
     response
 }
@@ -85,7 +110,10 @@ async fn metrics(State(web): State<Web>) -> Response {
     let gauges = Gauges {
         open_rollouts: snapshot.all_open_rollouts().count(),
         environments: snapshot.environments().count(),
-        pending_filings: snapshot.filings().filter(|filing| is_pending(&filing.record.state)).count(),
+        pending_filings: snapshot
+            .filings()
+            .filter(|filing| is_pending(&filing.record.state))
+            .count(),
         revision: snapshot.revision,
     };
     match web.controller.metrics.text(gauges) {
@@ -99,7 +127,11 @@ async fn readyz(State(web): State<Web>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
     if !web.controller.is_folding() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the promotion loop has stopped\n").into_response();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the promotion loop has stopped\n",
+        )
+            .into_response();
     }
     "ready\n".into_response()
 }

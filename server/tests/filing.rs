@@ -20,7 +20,11 @@ fn git(dir: &Path, arguments: &[&str]) -> String {
         .current_dir(dir)
         .output()
         .expect("git is installed: the project needs it");
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "git {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -37,7 +41,10 @@ fn repository(dir: &Path) -> String {
 }
 
 fn branches(dir: &Path) -> Vec<String> {
-    let listed = git(&dir.join("pins.git"), &["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
+    let listed = git(
+        &dir.join("pins.git"),
+        &["for-each-ref", "--format=%(refname:short)", "refs/heads"],
+    );
     listed.lines().map(str::to_owned).collect()
 }
 
@@ -58,7 +65,12 @@ async fn filing(server: &Server, id: &str, state: &str) -> proto::Filing {
 async fn a_server_that_ends_between_decision_and_push_files_exactly_one_commit_after_its_restart() {
     let dir = tempdir().unwrap();
     let url = repository(dir.path());
-    let server = Server::start_with(&dir.path().join("data"), "requests==1.0\nsix==1.0\n", Some(&url)).await;
+    let server = Server::start_with(
+        &dir.path().join("data"),
+        "requests==1.0\nsix==1.0\n",
+        Some(&url),
+    )
+    .await;
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
     // The repository cannot be reached when the rollback is decided.
     std::fs::rename(dir.path().join("pins.git"), dir.path().join("away.git")).unwrap();
@@ -69,11 +81,29 @@ async fn a_server_that_ends_between_decision_and_push_files_exactly_one_commit_a
     let filed = filing(&server, &id, "filed").await;
     assert_eq!(branches(dir.path()), ["master", filed.branch.as_str()]);
     let pins = dir.path().join("pins.git");
-    assert_eq!(git(&pins, &["rev-list", "--count", &format!("master..{}", filed.branch)]), "1");
-    let file = git(&pins, &["show", &format!("{}:upper-constraints.txt", filed.branch)]);
-    assert_eq!(file, FILE.replace("2.0", "1.0").trim_end(), "the intended pin, and no other byte");
+    assert_eq!(
+        git(
+            &pins,
+            &["rev-list", "--count", &format!("master..{}", filed.branch)]
+        ),
+        "1"
+    );
+    let file = git(
+        &pins,
+        &["show", &format!("{}:upper-constraints.txt", filed.branch)],
+    );
+    assert_eq!(
+        file,
+        FILE.replace("2.0", "1.0").trim_end(),
+        "the intended pin, and no other byte"
+    );
     let message = git(&pins, &["log", "-1", "--format=%B", &filed.branch]);
-    for words in ["roll back requests 2.0 -> 1.0", "Reverts-Pin: requests 2.0", &format!("Filing-Id: {}", filed.key), &id] {
+    for words in [
+        "roll back requests 2.0 -> 1.0",
+        "Reverts-Pin: requests 2.0",
+        &format!("Filing-Id: {}", filed.key),
+        &id,
+    ] {
         assert!(message.contains(words), "`{words}` is not in:\n{message}");
     }
 
@@ -88,11 +118,20 @@ async fn a_server_that_ends_between_decision_and_push_files_exactly_one_commit_a
 async fn where_the_branch_has_the_good_pin_nothing_is_filed() {
     let dir = tempdir().unwrap();
     let url = repository(dir.path());
-    let server = Server::start_with(&dir.path().join("data"), "requests==2.0\nsix==1.0\n", Some(&url)).await;
+    let server = Server::start_with(
+        &dir.path().join("data"),
+        "requests==2.0\nsix==1.0\n",
+        Some(&url),
+    )
+    .await;
     let id = server.start_rollout("requests", "3.0").await.unwrap().id;
     server.roll_back(&id).await.unwrap();
     let filing = filing(&server, &id, "unneeded").await;
-    assert!(filing.last_answer.contains("has the version already"), "{}", filing.last_answer);
+    assert!(
+        filing.last_answer.contains("has the version already"),
+        "{}",
+        filing.last_answer
+    );
     assert_eq!(branches(dir.path()), ["master"]);
 }
 
@@ -100,11 +139,20 @@ async fn where_the_branch_has_the_good_pin_nothing_is_filed() {
 async fn where_somebody_moved_the_pin_elsewhere_a_person_is_asked() {
     let dir = tempdir().unwrap();
     let url = repository(dir.path());
-    let server = Server::start_with(&dir.path().join("data"), "requests==1.0\nsix==1.0\n", Some(&url)).await;
+    let server = Server::start_with(
+        &dir.path().join("data"),
+        "requests==1.0\nsix==1.0\n",
+        Some(&url),
+    )
+    .await;
     let id = server.start_rollout("requests", "1.5").await.unwrap().id;
     server.roll_back(&id).await.unwrap();
     let filing = filing(&server, &id, "stopped").await;
-    assert!(filing.last_answer.contains("neither 1.5 nor 1.0"), "{}", filing.last_answer);
+    assert!(
+        filing.last_answer.contains("neither 1.5 nor 1.0"),
+        "{}",
+        filing.last_answer
+    );
     assert_eq!(branches(dir.path()), ["master"]);
 }
 
@@ -112,15 +160,30 @@ async fn where_somebody_moved_the_pin_elsewhere_a_person_is_asked() {
 async fn a_completed_rollout_writes_its_version_where_the_repository_did_not_start_it() {
     let dir = tempdir().unwrap();
     let url = repository(dir.path());
-    let server = Server::start_with(&dir.path().join("data"), "requests==2.0\nsix==1.0\n", Some(&url)).await;
+    let server = Server::start_with(
+        &dir.path().join("data"),
+        "requests==2.0\nsix==1.0\n",
+        Some(&url),
+    )
+    .await;
     let _fleet = server.enroll_many(8).await;
     let id = server.start_rollout("six", "1.1").await.unwrap().id;
     server.promote(&id, 1.0).await.unwrap();
     server.pass(DAY).await;
     server.pass(HOUR).await;
-    assert_eq!(server.rollout(&id).await.state(), proto::RolloutState::Completed);
+    assert_eq!(
+        server.rollout(&id).await.state(),
+        proto::RolloutState::Completed
+    );
     let filed = filing(&server, &id, "filed").await;
-    assert!(filed.branch.starts_with("complete/six-"), "{}", filed.branch);
-    let file = git(&dir.path().join("pins.git"), &["show", &format!("{}:upper-constraints.txt", filed.branch)]);
+    assert!(
+        filed.branch.starts_with("complete/six-"),
+        "{}",
+        filed.branch
+    );
+    let file = git(
+        &dir.path().join("pins.git"),
+        &["show", &format!("{}:upper-constraints.txt", filed.branch)],
+    );
     assert_eq!(file, FILE.replace("six===1.0", "six===1.1").trim_end());
 }

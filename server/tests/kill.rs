@@ -42,14 +42,21 @@ impl Process {
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut seen = Vec::new();
         let address = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("piniond ended: {seen:?}")).expect("text");
+            let line = lines
+                .next()
+                .unwrap_or_else(|| panic!("piniond ended: {seen:?}"))
+                .expect("text");
             if let Some((_, address)) = line.split_once("listens on ") {
                 break address.to_owned();
             }
             seen.push(line);
         };
         // What it says later is shown with the test's own output.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("piniond: {line}")));
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| eprintln!("piniond: {line}"))
+        });
         (Self(child), address)
     }
 }
@@ -63,11 +70,15 @@ impl Drop for Process {
 }
 
 fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
+    std::env::var(variable)
+        .ok()
+        .map_or(default, |text| text.parse().expect("a number"))
 }
 
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
     Timestamp::from_unix_ms(i64::try_from(since.as_millis()).expect("before the year 292 million"))
 }
 
@@ -80,20 +91,36 @@ fn channel(address: &str) -> Channel {
 }
 
 /// One environment: sends a report, and the same again until it is acknowledged. Every third run fails.
-async fn report(token: String, address: watch::Receiver<String>, done: Arc<AtomicBool>) -> Vec<proto::Report> {
+async fn report(
+    token: String,
+    address: watch::Receiver<String>,
+    done: Arc<AtomicBool>,
+) -> Vec<proto::Report> {
     let mut acknowledged = Vec::new();
     while !done.load(Ordering::Relaxed) {
-        let outcome = if acknowledged.len() % 3 == 2 { proto::Outcome::Failed } else { proto::Outcome::Passed };
+        let outcome = if acknowledged.len() % 3 == 2 {
+            proto::Outcome::Failed
+        } else {
+            proto::Outcome::Passed
+        };
         let report = proto::Report {
             report_id: uuid_at(now()),
             outcome: outcome.into(),
-            category: if outcome == proto::Outcome::Failed { proto::Category::Test.into() } else { 0 },
+            category: if outcome == proto::Outcome::Failed {
+                proto::Category::Test.into()
+            } else {
+                0
+            },
             ..Default::default()
         };
         loop {
             let to = address.borrow().clone();
-            let request = proto::ReportOutcomesRequest { reports: vec![report.clone()] };
-            let sent = OutcomeServiceClient::new(channel(&to)).report_outcomes(with_token(request, &token)).await;
+            let request = proto::ReportOutcomesRequest {
+                reports: vec![report.clone()],
+            };
+            let sent = OutcomeServiceClient::new(channel(&to))
+                .report_outcomes(with_token(request, &token))
+                .await;
             match sent {
                 Ok(_) => {
                     acknowledged.push(report);
@@ -101,7 +128,11 @@ async fn report(token: String, address: watch::Receiver<String>, done: Arc<Atomi
                 }
                 Err(status) => {
                     use tonic::Code::{Cancelled, DeadlineExceeded, Unavailable, Unknown};
-                    assert!([Cancelled, DeadlineExceeded, Unavailable, Unknown].contains(&status.code()), "{status}");
+                    assert!(
+                        [Cancelled, DeadlineExceeded, Unavailable, Unknown]
+                            .contains(&status.code()),
+                        "{status}"
+                    );
                     if done.load(Ordering::Relaxed) {
                         return acknowledged;
                     }
@@ -114,15 +145,26 @@ async fn report(token: String, address: watch::Receiver<String>, done: Arc<Atomi
 }
 
 /// A release manager: pauses and resumes, and remembers the revision of every step that was acknowledged.
-async fn manage(token: String, id: String, address: watch::Receiver<String>, done: Arc<AtomicBool>) -> Vec<u64> {
+async fn manage(
+    token: String,
+    id: String,
+    address: watch::Receiver<String>,
+    done: Arc<AtomicBool>,
+) -> Vec<u64> {
     let mut acknowledged = Vec::new();
     while !done.load(Ordering::Relaxed) {
         let mut client = RolloutServiceClient::new(channel(&address.borrow().clone()));
-        let pause = proto::PauseRolloutRequest { id: id.clone(), ..Default::default() };
+        let pause = proto::PauseRolloutRequest {
+            id: id.clone(),
+            ..Default::default()
+        };
         if let Ok(response) = client.pause_rollout(with_token(pause, &token)).await {
             acknowledged.push(response.into_inner().rollout.expect("a rollout").revision);
         }
-        let resume = proto::ResumeRolloutRequest { id: id.clone(), ..Default::default() };
+        let resume = proto::ResumeRolloutRequest {
+            id: id.clone(),
+            ..Default::default()
+        };
         if let Ok(response) = client.resume_rollout(with_token(resume, &token)).await {
             acknowledged.push(response.into_inner().rollout.expect("a rollout").revision);
         }
@@ -135,9 +177,17 @@ async fn prepare(address: &str, admin: &str) -> (String, Vec<String>, String) {
     let channel = channel(address);
     let mut tokens = AdminServiceClient::new(channel.clone());
     let mut token = async |name: &str, role: proto::Role| {
-        let request =
-            proto::CreateTokenRequest { name: name.to_owned(), role: role.into(), ..Default::default() };
-        tokens.create_token(with_token(request, admin)).await.unwrap().into_inner().secret
+        let request = proto::CreateTokenRequest {
+            name: name.to_owned(),
+            role: role.into(),
+            ..Default::default()
+        };
+        tokens
+            .create_token(with_token(request, admin))
+            .await
+            .unwrap()
+            .into_inner()
+            .secret
     };
     let manager = token("manager", proto::Role::ReleaseManager).await;
     let team = token("team", proto::Role::Environment).await;
@@ -147,17 +197,39 @@ async fn prepare(address: &str, admin: &str) -> (String, Vec<String>, String) {
         closes_minute: Some(1440),
         ..Default::default()
     };
-    let policy = proto::Policy { calendar: Some(always), ..Default::default() };
+    let policy = proto::Policy {
+        calendar: Some(always),
+        ..Default::default()
+    };
     let mut sets = PinSetServiceClient::new(channel.clone());
-    let create = proto::CreatePinSetRequest { name: SET.to_owned(), ecosystem: 1, policy: Some(policy), source: None };
-    sets.create_pin_set(with_token(create, &manager)).await.unwrap();
-    let import =
-        proto::ImportPinsRequest { name: SET.to_owned(), content: "requests==1.0\n".to_owned(), ..Default::default() };
-    sets.import_pins(with_token(import, &manager)).await.unwrap();
+    let create = proto::CreatePinSetRequest {
+        name: SET.to_owned(),
+        ecosystem: 1,
+        policy: Some(policy),
+        source: None,
+    };
+    sets.create_pin_set(with_token(create, &manager))
+        .await
+        .unwrap();
+    let import = proto::ImportPinsRequest {
+        name: SET.to_owned(),
+        content: "requests==1.0\n".to_owned(),
+        ..Default::default()
+    };
+    sets.import_pins(with_token(import, &manager))
+        .await
+        .unwrap();
     let mut environments = Vec::new();
     for _ in 0..ENVIRONMENTS {
-        let request = proto::EnrollRequest { pin_set: SET.to_owned(), reporting: true, ..Default::default() };
-        let enrolled = EnvironmentServiceClient::new(channel.clone()).enroll(with_token(request, &team)).await.unwrap();
+        let request = proto::EnrollRequest {
+            pin_set: SET.to_owned(),
+            reporting: true,
+            ..Default::default()
+        };
+        let enrolled = EnvironmentServiceClient::new(channel.clone())
+            .enroll(with_token(request, &team))
+            .await
+            .unwrap();
         environments.push(enrolled.into_inner().token);
     }
     let create = proto::CreateRolloutRequest {
@@ -170,12 +242,26 @@ async fn prepare(address: &str, admin: &str) -> (String, Vec<String>, String) {
         ..Default::default()
     };
     let mut rollouts = RolloutServiceClient::new(channel);
-    let rollout = rollouts.create_rollout(with_token(create, &manager)).await.unwrap().into_inner().rollout.unwrap();
+    let rollout = rollouts
+        .create_rollout(with_token(create, &manager))
+        .await
+        .unwrap()
+        .into_inner()
+        .rollout
+        .unwrap();
     // The pilot begins by itself and lasts an hour: two of 32 in expectation, and everybody fails now and then, so
     // nothing rolls it back meanwhile.
     for _ in 0..100 {
-        let get = proto::GetRolloutRequest { id: rollout.id.clone() };
-        let now = rollouts.get_rollout(with_token(get, &manager)).await.unwrap().into_inner().rollout.unwrap();
+        let get = proto::GetRolloutRequest {
+            id: rollout.id.clone(),
+        };
+        let now = rollouts
+            .get_rollout(with_token(get, &manager))
+            .await
+            .unwrap()
+            .into_inner()
+            .rollout
+            .unwrap();
         if now.state() == proto::RolloutState::Baking {
             break;
         }
@@ -199,9 +285,18 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
     let done = Arc::new(AtomicBool::new(false));
     let mut reporting = Vec::new();
     for token in &environments {
-        reporting.push(tokio::spawn(report(token.clone(), address.clone(), Arc::clone(&done))));
+        reporting.push(tokio::spawn(report(
+            token.clone(),
+            address.clone(),
+            Arc::clone(&done),
+        )));
     }
-    let managing = tokio::spawn(manage(manager.clone(), id.clone(), address.clone(), Arc::clone(&done)));
+    let managing = tokio::spawn(manage(
+        manager.clone(),
+        id.clone(),
+        address.clone(),
+        Arc::clone(&done),
+    ));
     let mut process = Some(process);
     for _ in 0..kills {
         tokio::time::sleep(Duration::from_millis(random.u64(20..250))).await;
@@ -225,28 +320,64 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
     let total: usize = acknowledged.iter().map(Vec::len).sum();
     for (token, reports) in environments.iter().zip(&acknowledged) {
         for reports in reports.chunks(100) {
-            let request = proto::ReportOutcomesRequest { reports: reports.to_vec() };
-            let again = OutcomeServiceClient::new(channel.clone()).report_outcomes(with_token(request, token)).await;
+            let request = proto::ReportOutcomesRequest {
+                reports: reports.to_vec(),
+            };
+            let again = OutcomeServiceClient::new(channel.clone())
+                .report_outcomes(with_token(request, token))
+                .await;
             let again = again.unwrap().into_inner();
-            assert_eq!((again.accepted, again.repeated as usize), (0, reports.len()), "an acknowledged report was lost");
+            assert_eq!(
+                (again.accepted, again.repeated as usize),
+                (0, reports.len()),
+                "an acknowledged report was lost"
+            );
         }
     }
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let mut rollouts = RolloutServiceClient::new(channel);
     let get = proto::GetRolloutRequest { id: id.clone() };
-    let rollout = rollouts.get_rollout(with_token(get, &manager)).await.unwrap().into_inner().rollout.unwrap();
+    let rollout = rollouts
+        .get_rollout(with_token(get, &manager))
+        .await
+        .unwrap()
+        .into_inner()
+        .rollout
+        .unwrap();
     let evidence = rollout.evidence.expect("evidence");
-    let failed = acknowledged.iter().filter(|reports| reports.iter().any(|r| r.outcome() == proto::Outcome::Failed)).count();
-    let reported = acknowledged.iter().filter(|reports| !reports.is_empty()).count();
+    let failed = acknowledged
+        .iter()
+        .filter(|reports| {
+            reports
+                .iter()
+                .any(|r| r.outcome() == proto::Outcome::Failed)
+        })
+        .count();
+    let reported = acknowledged
+        .iter()
+        .filter(|reports| !reports.is_empty())
+        .count();
     let (exposed, control) = (evidence.exposed.unwrap(), evidence.control.unwrap());
-    assert_eq!((exposed.failed + control.failed) as usize, failed, "each failing environment counts once");
+    assert_eq!(
+        (exposed.failed + control.failed) as usize,
+        failed,
+        "each failing environment counts once"
+    );
     assert_eq!((exposed.reporting + control.reporting) as usize, reported);
 
     let mut decisions = Vec::new();
     let mut page_token = String::new();
     loop {
-        let list = proto::ListDecisionsRequest { rollout: id.clone(), page_size: 1000, page_token };
-        let page = rollouts.list_decisions(with_token(list, &manager)).await.unwrap().into_inner();
+        let list = proto::ListDecisionsRequest {
+            rollout: id.clone(),
+            page_size: 1000,
+            page_token,
+        };
+        let page = rollouts
+            .list_decisions(with_token(list, &manager))
+            .await
+            .unwrap()
+            .into_inner();
         decisions.extend(page.decisions);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -254,10 +385,30 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
         }
     }
     let sequences: Vec<u64> = decisions.iter().map(|decision| decision.sequence).collect();
-    assert_eq!(sequences, (1..=decisions.len() as u64).collect::<Vec<_>>(), "decisions form one history");
-    assert!(decisions.windows(2).all(|pair| pair[1].previous_hash == pair[0].hash));
-    let lost: Vec<&u64> = steps.iter().filter(|step| !sequences.contains(step)).collect();
-    assert!(lost.is_empty(), "acknowledged decisions were lost: {lost:?}");
-    println!("{kills} kills: {total} acknowledged reports and {} acknowledged decisions are all there, once", steps.len());
-    assert!(total > ENVIRONMENTS && !steps.is_empty(), "the load was no load");
+    assert_eq!(
+        sequences,
+        (1..=decisions.len() as u64).collect::<Vec<_>>(),
+        "decisions form one history"
+    );
+    assert!(
+        decisions
+            .windows(2)
+            .all(|pair| pair[1].previous_hash == pair[0].hash)
+    );
+    let lost: Vec<&u64> = steps
+        .iter()
+        .filter(|step| !sequences.contains(step))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "acknowledged decisions were lost: {lost:?}"
+    );
+    println!(
+        "{kills} kills: {total} acknowledged reports and {} acknowledged decisions are all there, once",
+        steps.len()
+    );
+    assert!(
+        total > ENVIRONMENTS && !steps.is_empty(),
+        "the load was no load"
+    );
 }

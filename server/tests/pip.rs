@@ -1,6 +1,5 @@
 //! What a developer's `pip install` gets from the constraints file, and how the file is cached.
 
-#[allow(unreachable_pub, reason = "each test file is a crate of its own")]
 mod support;
 
 use std::ffi::OsStr;

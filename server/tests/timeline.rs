@@ -66,7 +66,10 @@ impl File {
         let mut text = String::new();
         for ((_, marker), versions) in &self.0 {
             for (package, version) in versions {
-                let marker = marker.as_ref().map(|marker| format!(";{}", with_blanks(marker))).unwrap_or_default();
+                let marker = marker
+                    .as_ref()
+                    .map(|marker| format!(";{}", with_blanks(marker)))
+                    .unwrap_or_default();
                 text.push_str(&format!("{package}==={version}{marker}\n"));
             }
         }
@@ -75,14 +78,29 @@ impl File {
 }
 
 fn rows() -> Option<Vec<Row>> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/openstack/constraints-timeline-2015-2018.jsonl");
-    let path = std::env::var_os("PINION_TIMELINE").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let beside = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../shared/data/openstack/constraints-timeline-2015-2018.jsonl"
+    );
+    let path =
+        std::env::var_os("PINION_TIMELINE").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     let Ok(text) = std::fs::read_to_string(&path) else {
-        assert!(std::env::var_os("PINION_REQUIRE_PARTS").is_none(), "`{}` is missing", path.display());
-        eprintln!("skipped: `{}` is missing; PINION_TIMELINE names another file", path.display());
+        assert!(
+            std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
+            "`{}` is missing",
+            path.display()
+        );
+        eprintln!(
+            "skipped: `{}` is missing; PINION_TIMELINE names another file",
+            path.display()
+        );
         return None;
     };
-    Some(text.lines().map(|line| serde_json::from_str(line).expect("a row of the timeline")).collect())
+    Some(
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a row of the timeline"))
+            .collect(),
+    )
 }
 
 /// Rows by branch, each branch's in order, and of these the ones of each landed change together.
@@ -109,7 +127,10 @@ async fn every_landed_change_is_one_revision_and_the_pins_end_as_the_timeline_do
     let server = Server::start(dir.path(), "six==1.0\n").await;
     for (index, (branch, changes)) in changes(&rows).into_iter().enumerate() {
         let name = set_name(index);
-        server.create_set(&name, proto::Policy::default(), None).await.unwrap();
+        server
+            .create_set(&name, proto::Policy::default(), None)
+            .await
+            .unwrap();
         let mut file = File::default();
         let mut revision = 1;
         let mut unkept = 0;
@@ -122,57 +143,113 @@ async fn every_landed_change_is_one_revision_and_the_pins_end_as_the_timeline_do
                 unkept_lines: proto::UnkeptLines::KeepVerbatim.into(),
                 ..Default::default()
             };
-            let imported = server.sets().import_pins(with_token(request, &server.manager)).await;
-            let imported = imported.unwrap_or_else(|status| panic!("{branch} {}: {status}", change[0].merge)).into_inner();
+            let imported = server
+                .sets()
+                .import_pins(with_token(request, &server.manager))
+                .await;
+            let imported = imported
+                .unwrap_or_else(|status| panic!("{branch} {}: {status}", change[0].merge))
+                .into_inner();
             for line in &imported.unkept_lines {
-                assert!(REASONS.iter().any(|reason| line.reason.contains(reason)), "{line:?}");
+                assert!(
+                    REASONS.iter().any(|reason| line.reason.contains(reason)),
+                    "{line:?}"
+                );
                 unkept += 1;
             }
             let now = imported.pin_set.unwrap().revision;
-            assert!(now == revision + 1 || (now == revision && imported.change_count == 0), "one change, one revision");
+            assert!(
+                now == revision + 1 || (now == revision && imported.change_count == 0),
+                "one change, one revision"
+            );
             revision = now;
         }
         assert_pins(&server, &name, &file).await;
-        println!("{branch}: {} changes, {} pins at the end, revision {revision}, {unkept} times a line kept as it stands", changes.len(), file.0.values().flatten().count());
+        println!(
+            "{branch}: {} changes, {} pins at the end, revision {revision}, {unkept} times a line kept as it stands",
+            changes.len(),
+            file.0.values().flatten().count()
+        );
     }
 }
 
 /// The served pins and verbatim lines are the file's lines, no more and no less.
 async fn assert_pins(server: &Server, name: &str, file: &File) {
-    let request = proto::GetPinSetRequest { name: name.to_owned(), ..Default::default() };
-    let shown = server.sets().get_pin_set(with_token(request, &server.manager)).await.unwrap().into_inner();
-    assert!(shown.next_page_token.is_empty(), "the file has under 1,000 pins");
+    let request = proto::GetPinSetRequest {
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    let shown = server
+        .sets()
+        .get_pin_set(with_token(request, &server.manager))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(
+        shown.next_page_token.is_empty(),
+        "the file has under 1,000 pins"
+    );
     let text = file.text();
     let expected = parse(Ecosystem::Pypi, &text).unwrap();
-    let served: Vec<(String, String, String)> =
-        shown.pins.into_iter().map(|pin| (pin.package, pin.version, pin.marker)).collect();
+    let served: Vec<(String, String, String)> = shown
+        .pins
+        .into_iter()
+        .map(|pin| (pin.package, pin.version, pin.marker))
+        .collect();
     let expected_pins: Vec<(String, String, String)> = expected
         .pins
         .iter()
         .map(|pin| {
-            let marker = pin.marker.as_ref().map(ToString::to_string).unwrap_or_default();
-            (pin.package.written().to_owned(), pin.version.to_string(), marker)
+            let marker = pin
+                .marker
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            (
+                pin.package.written().to_owned(),
+                pin.version.to_string(),
+                marker,
+            )
         })
         .collect();
     assert_eq!(served, expected_pins);
-    assert_eq!(shown.pin_set.unwrap().verbatim_lines.len(), expected.unkept.len());
+    assert_eq!(
+        shown.pin_set.unwrap().verbatim_lines.len(),
+        expected.unkept.len()
+    );
     // Against the rows themselves, not our own reading of them: the version of every line that stands there once.
-    let kept = expected.unkept.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n");
+    let kept = expected
+        .unkept
+        .iter()
+        .map(|line| line.text.as_str())
+        .collect::<Vec<_>>()
+        .join("\n");
     for ((package, marker), versions) in &file.0 {
-        let [(written, version)] = &versions[..] else { continue };
+        let [(written, version)] = &versions[..] else {
+            continue;
+        };
         let marker = marker.clone().unwrap_or_default();
         let found = served.iter().any(|(name, served, at)| {
-            PackageName::parse(Ecosystem::Pypi, name).as_ref() == Ok(package) && served == version && without_blanks(at) == marker
+            PackageName::parse(Ecosystem::Pypi, name).as_ref() == Ok(package)
+                && served == version
+                && without_blanks(at) == marker
         });
-        assert!(found || kept.contains(&format!("{written}==={version}")), "{written} {version} {marker} is not served");
+        assert!(
+            found || kept.contains(&format!("{written}==={version}")),
+            "{written} {version} {marker} is not served"
+        );
     }
 }
 
 /// The words of a marker need blanks around them.
 fn with_blanks(marker: &str) -> String {
-    let spaced = ["and", "or", "notin", "in"].iter().fold(marker.to_owned(), |marker, word| {
-        marker.replace(&format!("'{word}"), &format!("' {word} ")).replace(&format!("){word}"), &format!(") {word} "))
-    });
+    let spaced = ["and", "or", "notin", "in"]
+        .iter()
+        .fold(marker.to_owned(), |marker, word| {
+            marker
+                .replace(&format!("'{word}"), &format!("' {word} "))
+                .replace(&format!("){word}"), &format!(") {word} "))
+        });
     spaced.replace("notin", "not in")
 }
 

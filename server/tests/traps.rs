@@ -25,7 +25,11 @@ async fn the_share_reaches_nobody_some_and_everybody_and_raising_only_adds() {
     server.clock.advance(HOUR * 12); // At night nothing begins by itself.
     let environments = server.enroll_many(60).await;
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
-    assert_eq!(server.count_with(&environments, "requests", "2.0").await, 0, "gating is share zero");
+    assert_eq!(
+        server.count_with(&environments, "requests", "2.0").await,
+        0,
+        "gating is share zero"
+    );
     let mut before: Vec<bool> = vec![false; environments.len()];
     for share in [0.1, 0.4, 0.9, 1.0] {
         server.promote(&id, share).await.unwrap();
@@ -33,10 +37,16 @@ async fn the_share_reaches_nobody_some_and_everybody_and_raising_only_adds() {
         for environment in &environments {
             now.push(server.version(&environment.token, "requests").await == "2.0");
         }
-        assert!(before.iter().zip(&now).all(|(before, now)| !before || *now), "at {share} somebody lost the candidate");
+        assert!(
+            before.iter().zip(&now).all(|(before, now)| !before || *now),
+            "at {share} somebody lost the candidate"
+        );
         before = now;
     }
-    assert!(before.iter().all(|exposed| *exposed), "share one is everybody");
+    assert!(
+        before.iter().all(|exposed| *exposed),
+        "share one is everybody"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,12 +54,19 @@ async fn packages_of_one_rollout_share_one_draw() {
     let dir = tempdir().unwrap();
     let server = server(&dir).await;
     let environments = server.enroll_many(40).await;
-    let id = server.start_rollout_of(&[("requests", "2.0"), ("urllib3", "2.0")], false).await.unwrap().id;
+    let id = server
+        .start_rollout_of(&[("requests", "2.0"), ("urllib3", "2.0")], false)
+        .await
+        .unwrap()
+        .id;
     server.promote(&id, 0.5).await.unwrap();
     let mut exposed = 0;
     for environment in &environments {
         let requests = server.version(&environment.token, "requests").await;
-        assert_eq!(requests, server.version(&environment.token, "urllib3").await);
+        assert_eq!(
+            requests,
+            server.version(&environment.token, "urllib3").await
+        );
         exposed += usize::from(requests == "2.0");
     }
     assert!((5..36).contains(&exposed), "{exposed} of 40 at a half");
@@ -66,11 +83,18 @@ async fn a_team_key_makes_all_its_environments_draw_alike_and_count_as_one() {
     let others = server.enroll_many(10).await;
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
     server.app.controller.tick().await;
-    assert_eq!(server.rollout(&id).await.population, 11, "twenty of one team are one");
+    assert_eq!(
+        server.rollout(&id).await.population,
+        11,
+        "twenty of one team are one"
+    );
     for share in [0.2, 0.5, 0.8] {
         server.promote(&id, share).await.unwrap();
         let exposed = server.count_with(&team, "requests", "2.0").await;
-        assert!(exposed == 0 || exposed == team.len(), "{exposed} of the team at {share}");
+        assert!(
+            exposed == 0 || exposed == team.len(),
+            "{exposed} of the team at {share}"
+        );
     }
     drop(others);
 }
@@ -84,13 +108,28 @@ async fn without_consent_nobody_gets_a_candidate_before_it_is_complete() {
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
     server.promote(&id, 1.0).await.unwrap();
     assert_eq!(server.version(&silent.token, "requests").await, "1.0");
-    assert_eq!(server.version(&server.team, "requests").await, "1.0", "a plain token reports nothing");
-    let refused = server.send(&silent.token, vec![server.report(Passed)]).await.unwrap_err();
+    assert_eq!(
+        server.version(&server.team, "requests").await,
+        "1.0",
+        "a plain token reports nothing"
+    );
+    let refused = server
+        .send(&silent.token, vec![server.report(Passed)])
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("has not agreed to reporting"), "{refused}");
+    assert!(
+        refused.message().contains("has not agreed to reporting"),
+        "{refused}"
+    );
     server.pass(DAY).await;
     server.pass(HOUR).await;
-    assert_eq!(server.rollout(&id).await.state(), Completed, "{}", server.rollout(&id).await.reason);
+    assert_eq!(
+        server.rollout(&id).await.state(),
+        Completed,
+        "{}",
+        server.rollout(&id).await.reason
+    );
     assert_eq!(server.version(&silent.token, "requests").await, "2.0");
 }
 
@@ -109,7 +148,10 @@ async fn one_environment_that_fails_500_times_moves_the_evidence_once() {
         }
     }
     let exposed = exposed.expect("somebody is exposed at a fifth of forty");
-    server.send(&exposed.token, vec![server.report(Failed)]).await.unwrap();
+    server
+        .send(&exposed.token, vec![server.report(Failed)])
+        .await
+        .unwrap();
     server.app.controller.tick().await;
     let once = server.rollout(&id).await.evidence.unwrap();
     for _ in 0..5 {
@@ -141,7 +183,11 @@ async fn the_same_batch_sent_twice_changes_nothing_not_even_after_a_restart_or_i
 
     let server = server.restart().await;
     server.app.controller.tick().await;
-    assert_eq!(server.rollout(&id).await.evidence, before, "a restart counts the same");
+    assert_eq!(
+        server.rollout(&id).await.evidence,
+        before,
+        "a restart counts the same"
+    );
     let taken = server.send(token, batch.clone()).await.unwrap();
     assert_eq!((taken.accepted, taken.repeated), (0, 2));
 
@@ -149,11 +195,16 @@ async fn the_same_batch_sent_twice_changes_nothing_not_even_after_a_restart_or_i
     server.send(token, batch).await.unwrap();
     server.app.controller.tick().await;
     let evidence = server.rollout(&id).await.evidence.unwrap();
-    assert_eq!(evidence.exposed.unwrap().failed + evidence.control.unwrap().failed, 0, "an old report is no news");
+    assert_eq!(
+        evidence.exposed.unwrap().failed + evidence.control.unwrap().failed,
+        0,
+        "an old report is no news"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_rollout_serves_the_baseline_on_the_very_next_pull_and_a_paused_one_changes_nothing() {
+async fn a_stopped_rollout_serves_the_baseline_on_the_very_next_pull_and_a_paused_one_changes_nothing()
+ {
     let dir = tempdir().unwrap();
     let server = server(&dir).await;
     let environments = server.enroll_many(20).await;
@@ -164,12 +215,27 @@ async fn a_stopped_rollout_serves_the_baseline_on_the_very_next_pull_and_a_pause
         let exposed = server.count_with(&environments, "requests", version).await;
         assert!(exposed > 0);
         server.pause(&id).await.unwrap();
-        assert_eq!(server.count_with(&environments, "requests", version).await, exposed);
+        assert_eq!(
+            server.count_with(&environments, "requests", version).await,
+            exposed
+        );
         server.pass(DAY * 3).await;
-        assert_eq!(server.count_with(&environments, "requests", version).await, exposed, "a pause lasts");
+        assert_eq!(
+            server.count_with(&environments, "requests", version).await,
+            exposed,
+            "a pause lasts"
+        );
         server.resume(&id).await.unwrap();
-        if stop == "abort" { server.abort(&id).await.unwrap() } else { server.roll_back(&id).await.unwrap() };
-        assert_eq!(server.count_with(&environments, "requests", "1.0").await, environments.len(), "after {stop}");
+        if stop == "abort" {
+            server.abort(&id).await.unwrap()
+        } else {
+            server.roll_back(&id).await.unwrap()
+        };
+        assert_eq!(
+            server.count_with(&environments, "requests", "1.0").await,
+            environments.len(),
+            "after {stop}"
+        );
     }
 }
 
@@ -181,8 +247,14 @@ async fn a_rolled_back_version_is_refused_until_its_block_is_lifted_by_name() {
     server.roll_back(&id).await.unwrap();
     let refused = server.start_rollout("Requests", "2.0.0").await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("is blocked") && refused.message().contains("pin-set lift"), "{refused}");
-    let refused = server.import(SET, "requests==2.0\nurllib3==1.0\nsix==1.0\n").await.unwrap_err();
+    assert!(
+        refused.message().contains("is blocked") && refused.message().contains("pin-set lift"),
+        "{refused}"
+    );
+    let refused = server
+        .import(SET, "requests==2.0\nurllib3==1.0\nsix==1.0\n")
+        .await
+        .unwrap_err();
     assert!(refused.message().contains("is blocked"), "{refused}");
     let lift = |version: &str| proto::LiftBlockRequest {
         pin_set: SET.to_owned(),
@@ -190,9 +262,17 @@ async fn a_rolled_back_version_is_refused_until_its_block_is_lifted_by_name() {
         version: version.to_owned(),
         reason: "fixed on our side".to_owned(),
     };
-    let wrong = server.sets().lift_block(with_token(lift("2.1"), &server.manager)).await.unwrap_err();
+    let wrong = server
+        .sets()
+        .lift_block(with_token(lift("2.1"), &server.manager))
+        .await
+        .unwrap_err();
     assert_eq!(wrong.code(), Code::NotFound);
-    server.sets().lift_block(with_token(lift("2.0"), &server.manager)).await.unwrap();
+    server
+        .sets()
+        .lift_block(with_token(lift("2.0"), &server.manager))
+        .await
+        .unwrap();
     server.start_rollout("requests", "2.0").await.unwrap();
 }
 
@@ -207,7 +287,13 @@ async fn a_version_that_breaks_everybody_meets_a_handful() {
         for environment in &environments {
             let breaks = server.version(&environment.token, "requests").await == "2.0";
             let outcome = if breaks { Failed } else { Passed };
-            server.send(&environment.token, vec![server.report(Started), server.report(outcome)]).await.unwrap();
+            server
+                .send(
+                    &environment.token,
+                    vec![server.report(Started), server.report(outcome)],
+                )
+                .await
+                .unwrap();
         }
         server.pass(HOUR).await;
         if server.rollout(&id).await.state() == RolledBack {
@@ -218,15 +304,27 @@ async fn a_version_that_breaks_everybody_meets_a_handful() {
     assert_eq!(rollout.state(), RolledBack, "{}", rollout.reason);
     let harmed = rollout.evidence.unwrap().exposed_total.unwrap().failed;
     assert!((1..=25).contains(&harmed), "{harmed} were harmed");
-    assert_eq!(server.count_with(&environments, "requests", "1.0").await, environments.len());
+    assert_eq!(
+        server.count_with(&environments, "requests", "1.0").await,
+        environments.len()
+    );
     let decisions = server.decisions(&id).await;
-    let actions: Vec<&str> = decisions.iter().map(|decision| decision.action.as_str()).collect();
+    let actions: Vec<&str> = decisions
+        .iter()
+        .map(|decision| decision.action.as_str())
+        .collect();
     assert_eq!(actions.first(), Some(&"create"));
     assert_eq!(actions.last(), Some(&"roll back"));
     for pair in decisions.windows(2) {
-        assert_eq!(pair[1].previous_hash, pair[0].hash, "each decision is bound to the one before");
+        assert_eq!(
+            pair[1].previous_hash, pair[0].hash,
+            "each decision is bound to the one before"
+        );
     }
-    assert!(!rollout.seed.is_empty() && !rollout.seed_sha256.is_empty(), "the seed is published at the end");
+    assert!(
+        !rollout.seed.is_empty() && !rollout.seed_sha256.is_empty(),
+        "the seed is published at the end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,10 +336,19 @@ async fn the_seed_and_the_draw_stay_secret_while_the_rollout_runs() {
     server.promote(&id, 0.5).await.unwrap();
     assert!(server.rollout(&id).await.seed.is_empty());
     let explain = || {
-        let request = proto::ExplainPinsRequest { package: "requests".to_owned(), ..Default::default() };
+        let request = proto::ExplainPinsRequest {
+            package: "requests".to_owned(),
+            ..Default::default()
+        };
         let mut client = PinServiceClient::new(server.channel.clone());
         let token = environments[0].token.clone();
-        async move { client.explain_pins(with_token(request, &token)).await.unwrap().into_inner() }
+        async move {
+            client
+                .explain_pins(with_token(request, &token))
+                .await
+                .unwrap()
+                .into_inner()
+        }
     };
     let open = explain().await;
     assert_eq!(open.explanations[0].draw, None);
@@ -249,9 +356,18 @@ async fn the_seed_and_the_draw_stay_secret_while_the_rollout_runs() {
     server.abort(&id).await.unwrap();
     let ended = explain().await;
     let draw = ended.explanations[0].draw.expect("shown at the end");
-    let seed: [u8; 16] = hex::decode(server.rollout(&id).await.seed).unwrap().try_into().unwrap();
-    let again = pinion_core::draw::Seed::from_random(seed).draw(&environments[0].id).value();
-    assert_eq!(draw.to_bits(), again.to_bits(), "anybody can check the draw");
+    let seed: [u8; 16] = hex::decode(server.rollout(&id).await.seed)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let again = pinion_core::draw::Seed::from_random(seed)
+        .draw(&environments[0].id)
+        .value();
+    assert_eq!(
+        draw.to_bits(),
+        again.to_bits(),
+        "anybody can check the draw"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,10 +379,17 @@ async fn a_watcher_is_told_of_a_rollback_at_once() {
     server.promote(&id, 1.0).await.unwrap();
     let request = proto::WatchPinsRequest::default();
     let mut client = PinServiceClient::new(server.channel.clone());
-    let mut stream = client.watch_pins(with_token(request, &environments[0].token)).await.unwrap().into_inner();
+    let mut stream = client
+        .watch_pins(with_token(request, &environments[0].token))
+        .await
+        .unwrap()
+        .into_inner();
     let version = |message: Option<proto::WatchPinsResponse>| {
         let pins = message.expect("a message").pins.expect("pins").pins;
-        pins.into_iter().find(|pin| pin.package == "requests").expect("requests").version
+        pins.into_iter()
+            .find(|pin| pin.package == "requests")
+            .expect("requests")
+            .version
     };
     assert_eq!(version(stream.message().await.unwrap()), "2.0");
     server.roll_back(&id).await.unwrap();
@@ -282,14 +405,29 @@ async fn an_environment_that_leaves_is_forgotten_and_its_token_useless() {
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
     server.promote(&id, 0.5).await.unwrap();
     for environment in &environments {
-        server.send(&environment.token, vec![server.report(Passed)]).await.unwrap();
+        server
+            .send(&environment.token, vec![server.report(Passed)])
+            .await
+            .unwrap();
     }
     let mut client = EnvironmentServiceClient::new(server.channel.clone());
     let leaving = &environments[0];
-    client.delete_environment(with_token(proto::DeleteEnvironmentRequest::default(), &leaving.token)).await.unwrap();
-    assert_eq!(server.pins(&leaving.token).await.unwrap_err().code(), Code::Unauthenticated);
+    client
+        .delete_environment(with_token(
+            proto::DeleteEnvironmentRequest::default(),
+            &leaving.token,
+        ))
+        .await
+        .unwrap();
+    assert_eq!(
+        server.pins(&leaving.token).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
     let server = server.restart().await;
     server.pass(HOUR).await;
-    assert_eq!(server.rollout(&id).await.state(), proto::RolloutState::Baking);
+    assert_eq!(
+        server.rollout(&id).await.state(),
+        proto::RolloutState::Baking
+    );
     assert_eq!(server.version(&environments[1].token, "six").await, "1.0");
 }

@@ -51,7 +51,9 @@ pub enum InvalidCalendar {
     #[error("the calendar has no open day; name at least one")]
     NoDays,
     /// The hours are empty or outside the day.
-    #[error("opening at minute {opens} and closing at minute {closes} is no time of a day; give 0 <= opening < closing <= 1440")]
+    #[error(
+        "opening at minute {opens} and closing at minute {closes} is no time of a day; give 0 <= opening < closing <= 1440"
+    )]
     Hours {
         /// As given.
         opens: u16,
@@ -87,7 +89,12 @@ impl Default for Calendar {
 impl Calendar {
     /// A calendar that never closes.
     pub fn always() -> Self {
-        Self { days: [true; 7], opens_minute: 0, closes_minute: 1440, ..Self::default() }
+        Self {
+            days: [true; 7],
+            opens_minute: 0,
+            closes_minute: 1440,
+            ..Self::default()
+        }
     }
 
     /// Whether every field lies in its range.
@@ -102,20 +109,32 @@ impl Calendar {
             return Err(InvalidCalendar::NoDays);
         }
         if self.opens_minute >= self.closes_minute || self.closes_minute > 1440 {
-            return Err(InvalidCalendar::Hours { opens: self.opens_minute, closes: self.closes_minute });
+            return Err(InvalidCalendar::Hours {
+                opens: self.opens_minute,
+                closes: self.closes_minute,
+            });
         }
         if self.freezes.len() > FREEZES_MAX {
             return Err(InvalidCalendar::TooManyFreezes(self.freezes.len()));
         }
-        match self.freezes.iter().find(|freeze| freeze.end <= freeze.start) {
-            Some(freeze) => Err(InvalidCalendar::Freeze { start: freeze.start, end: freeze.end }),
+        match self
+            .freezes
+            .iter()
+            .find(|freeze| freeze.end <= freeze.start)
+        {
+            Some(freeze) => Err(InvalidCalendar::Freeze {
+                start: freeze.start,
+                end: freeze.end,
+            }),
             None => Ok(()),
         }
     }
 
     /// Whether the share may be raised at `at`.
     pub fn is_open(&self, at: Timestamp) -> bool {
-        self.openings(at).next().is_some_and(|(start, _)| start <= at)
+        self.openings(at)
+            .next()
+            .is_some_and(|(start, _)| start <= at)
     }
 
     /// The first moment from `at` on at which it is open; `None` if there is none within 400 days.
@@ -148,7 +167,8 @@ impl Calendar {
             .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
             .to_zoned_datetime(zone.clone())
             .date();
-        let mut dates = std::iter::successors(Some(first), |date| date.tomorrow().ok()).take(HORIZON_DAYS);
+        let mut dates =
+            std::iter::successors(Some(first), |date| date.tomorrow().ok()).take(HORIZON_DAYS);
         let mut today: std::vec::IntoIter<(Timestamp, Timestamp)> = Vec::new().into_iter();
         std::iter::from_fn(move || {
             loop {
@@ -165,22 +185,36 @@ impl Calendar {
         if !self.days[weekday] {
             return Vec::new();
         }
-        let (Some(opens), Some(closes)) =
-            (moment(date, self.opens_minute, zone), moment(date, self.closes_minute, zone))
-        else {
+        let (Some(opens), Some(closes)) = (
+            moment(date, self.opens_minute, zone),
+            moment(date, self.closes_minute, zone),
+        ) else {
             return Vec::new();
         };
         let mut open = vec![(opens, closes)];
         for freeze in &self.freezes {
-            open = open.into_iter().flat_map(|interval| without(interval, freeze)).collect();
+            open = open
+                .into_iter()
+                .flat_map(|interval| without(interval, freeze))
+                .collect();
         }
         open
     }
 }
 
 fn moment(date: Date, minute: u16, zone: &TimeZone) -> Option<Timestamp> {
-    let (date, minute) = if minute == 1440 { (date.tomorrow().ok()?, 0) } else { (date, minute) };
-    let time = Time::new(i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?, 0, 0).ok()?;
+    let (date, minute) = if minute == 1440 {
+        (date.tomorrow().ok()?, 0)
+    } else {
+        (date, minute)
+    };
+    let time = Time::new(
+        i8::try_from(minute / 60).ok()?,
+        i8::try_from(minute % 60).ok()?,
+        0,
+        0,
+    )
+    .ok()?;
     let zoned = zone.to_zoned_datetime(date.to_datetime(time)).ok()?;
     Some(Timestamp::from_unix_ms(zoned.timestamp().as_millisecond()))
 }
@@ -217,12 +251,18 @@ mod tests {
         assert!(calendar.is_open(at("2024-03-01T09:00:00Z")));
         assert!(!calendar.is_open(at("2024-03-01T08:59:59Z")));
         assert!(!calendar.is_open(at("2024-03-01T17:00:00Z")));
-        assert_eq!(calendar.next_opening(at("2024-03-01T17:00:00Z")), Some(at("2024-03-04T09:00:00Z")));
+        assert_eq!(
+            calendar.next_opening(at("2024-03-01T17:00:00Z")),
+            Some(at("2024-03-04T09:00:00Z"))
+        );
     }
 
     #[test]
     fn hours_are_those_of_the_zone_also_when_clocks_change() {
-        let calendar = Calendar { time_zone: "Europe/Berlin".to_owned(), ..Calendar::default() };
+        let calendar = Calendar {
+            time_zone: "Europe/Berlin".to_owned(),
+            ..Calendar::default()
+        };
         assert!(calendar.is_open(at("2024-03-29T08:00:00Z")));
         assert!(!calendar.is_open(at("2024-03-29T07:59:00Z")));
         assert!(calendar.is_open(at("2024-04-02T07:00:00Z")));
@@ -230,31 +270,63 @@ mod tests {
 
     #[test]
     fn a_freeze_closes_it() {
-        let freeze = Freeze { start: at("2024-03-01T10:00:00Z"), end: at("2024-03-01T12:00:00Z"), reason: String::new() };
-        let calendar = Calendar { freezes: vec![freeze], ..Calendar::default() };
+        let freeze = Freeze {
+            start: at("2024-03-01T10:00:00Z"),
+            end: at("2024-03-01T12:00:00Z"),
+            reason: String::new(),
+        };
+        let calendar = Calendar {
+            freezes: vec![freeze],
+            ..Calendar::default()
+        };
         assert!(!calendar.is_open(at("2024-03-01T11:00:00Z")));
-        assert_eq!(calendar.plus_working(at("2024-03-01T09:00:00Z"), 2 * HOUR), at("2024-03-01T13:00:00Z"));
+        assert_eq!(
+            calendar.plus_working(at("2024-03-01T09:00:00Z"), 2 * HOUR),
+            at("2024-03-01T13:00:00Z")
+        );
     }
 
     #[test]
     fn a_calendar_that_never_closes_counts_every_hour() {
         let calendar = Calendar::always();
-        assert_eq!(calendar.plus_working(at("2024-03-02T23:30:00Z"), 30 * HOUR), at("2024-03-04T05:30:00Z"));
+        assert_eq!(
+            calendar.plus_working(at("2024-03-02T23:30:00Z"), 30 * HOUR),
+            at("2024-03-04T05:30:00Z")
+        );
     }
 
     #[test]
     fn a_calendar_frozen_for_years_still_has_an_end() {
-        let freeze = Freeze { start: at("2024-01-01T00:00:00Z"), end: at("2034-01-01T00:00:00Z"), reason: String::new() };
-        let calendar = Calendar { freezes: vec![freeze], ..Calendar::default() };
+        let freeze = Freeze {
+            start: at("2024-01-01T00:00:00Z"),
+            end: at("2034-01-01T00:00:00Z"),
+            reason: String::new(),
+        };
+        let calendar = Calendar {
+            freezes: vec![freeze],
+            ..Calendar::default()
+        };
         assert_eq!(calendar.next_opening(at("2024-03-01T09:00:00Z")), None);
-        assert!(calendar.plus_working(at("2024-03-01T09:00:00Z"), HOUR) > at("2024-03-01T09:00:00Z"));
+        assert!(
+            calendar.plus_working(at("2024-03-01T09:00:00Z"), HOUR) > at("2024-03-01T09:00:00Z")
+        );
     }
 
     #[test]
     fn what_is_no_calendar_is_refused() {
-        let bad = Calendar { time_zone: "Mars/Olympus".to_owned(), ..Calendar::default() };
-        assert_eq!(bad.validate(), Err(InvalidCalendar::TimeZone("Mars/Olympus".to_owned())));
-        let bad = Calendar { opens_minute: 600, closes_minute: 600, ..Calendar::default() };
+        let bad = Calendar {
+            time_zone: "Mars/Olympus".to_owned(),
+            ..Calendar::default()
+        };
+        assert_eq!(
+            bad.validate(),
+            Err(InvalidCalendar::TimeZone("Mars/Olympus".to_owned()))
+        );
+        let bad = Calendar {
+            opens_minute: 600,
+            closes_minute: 600,
+            ..Calendar::default()
+        };
         assert!(bad.validate().is_err());
         assert_eq!(Calendar::always().validate(), Ok(()));
     }

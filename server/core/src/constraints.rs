@@ -66,7 +66,11 @@ pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Parsed, InvalidFile> {
     let mut parsed = Parsed::default();
     let mut first_lines: BTreeMap<PinKey, usize> = BTreeMap::new();
     for logical in logical_lines(text) {
-        if logical.text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+        if logical
+            .text
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+        {
             return Err(InvalidFile::Control(logical.number));
         }
         let unkept = |reason| UnkeptLine {
@@ -87,7 +91,9 @@ pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Parsed, InvalidFile> {
             Some(other) => {
                 let line = first_lines.get(&pin.key()).copied().unwrap_or(0);
                 let version = other.version.to_string();
-                parsed.unkept.push(unkept(Unkept::Conflicting { line, version }));
+                parsed
+                    .unkept
+                    .push(unkept(Unkept::Conflicting { line, version }));
             }
             None => {
                 first_lines.insert(pin.key(), logical.number);
@@ -124,7 +130,11 @@ pub(crate) struct PinLine<'a>(pub(crate) &'a Pin);
 
 impl fmt::Display for PinLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pin { package, version, marker } = self.0;
+        let Pin {
+            package,
+            version,
+            marker,
+        } = self.0;
         write!(f, "{}=={version}", package.written())?;
         match marker {
             Some(marker) => write!(f, ";{marker}"),
@@ -134,10 +144,17 @@ impl fmt::Display for PinLine<'_> {
 }
 
 /// The parts of a pin, as a line has them.
-pub(crate) fn pin(ecosystem: Ecosystem, package: &str, version: &str, marker: Option<&str>) -> Result<Pin, Unkept> {
+pub(crate) fn pin(
+    ecosystem: Ecosystem,
+    package: &str,
+    version: &str,
+    marker: Option<&str>,
+) -> Result<Pin, Unkept> {
     Ok(Pin {
-        package: PackageName::parse(ecosystem, package).map_err(|error| Unkept::Name(error.to_string()))?,
-        version: Version::parse(ecosystem, version).map_err(|error| Unkept::Version(error.to_string()))?,
+        package: PackageName::parse(ecosystem, package)
+            .map_err(|error| Unkept::Name(error.to_string()))?,
+        version: Version::parse(ecosystem, version)
+            .map_err(|error| Unkept::Version(error.to_string()))?,
         marker: marker
             .map(|marker| Marker::parse(ecosystem, marker))
             .transpose()
@@ -156,14 +173,21 @@ mod tests {
     }
 
     fn reasons(text: &str) -> Vec<(usize, String)> {
-        pypi(text).unkept.into_iter().map(|line| (line.line, line.reason.to_string())).collect()
+        pypi(text)
+            .unkept
+            .into_iter()
+            .map(|line| (line.line, line.reason.to_string()))
+            .collect()
     }
 
     #[test]
     fn a_real_constraints_file_is_read() {
         let text = "\u{feff}# comment\r\nJinja2===2.11.3\r\n\r\nenum34==1.1.6 ; python_version == '2.7'  # why\r\nsix == 1.16.0\r\n";
         let parsed = pypi(text);
-        assert_eq!(render(&parsed.pins, &[]), "enum34==1.1.6;python_version == '2.7'\nJinja2==2.11.3\nsix==1.16.0\n");
+        assert_eq!(
+            render(&parsed.pins, &[]),
+            "enum34==1.1.6;python_version == '2.7'\nJinja2==2.11.3\nsix==1.16.0\n"
+        );
         assert_eq!(parsed.unkept, []);
     }
 
@@ -182,7 +206,10 @@ mod tests {
         let lines: Vec<usize> = reasons(text).iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
         let hashed = pypi(text).unkept[3].text.clone();
-        assert_eq!(hashed, "a==1.0 \\\n    --hash=sha256:00", "the whole of a continued line is kept");
+        assert_eq!(
+            hashed, "a==1.0 \\\n    --hash=sha256:00",
+            "the whole of a continued line is kept"
+        );
     }
 
     #[test]
@@ -194,16 +221,32 @@ mod tests {
 
     #[test]
     fn other_ecosystems_have_plainer_lines() {
-        let parsed = parse(Ecosystem::Npm, "@babel/core@7.1.0\nleft-pad 1.3.0 # kept\nis-promise==2.2.2\n").expect("a file");
-        assert_eq!(render(&parsed.pins, &[]), "@babel/core==7.1.0\nis-promise==2.2.2\nleft-pad==1.3.0\n");
+        let parsed = parse(
+            Ecosystem::Npm,
+            "@babel/core@7.1.0\nleft-pad 1.3.0 # kept\nis-promise==2.2.2\n",
+        )
+        .expect("a file");
+        assert_eq!(
+            render(&parsed.pins, &[]),
+            "@babel/core==7.1.0\nis-promise==2.2.2\nleft-pad==1.3.0\n"
+        );
         let parsed = parse(Ecosystem::Go, "golang.org/x/text v0.3.0\n").expect("a file");
         assert_eq!(parsed.pins.len(), 1);
-        assert_eq!(parse(Ecosystem::Cargo, "serde = \"1\"\n").expect("a file").unkept.len(), 1);
+        assert_eq!(
+            parse(Ecosystem::Cargo, "serde = \"1\"\n")
+                .expect("a file")
+                .unkept
+                .len(),
+            1
+        );
     }
 
     #[test]
     fn what_is_no_text_is_refused_whole() {
-        assert_eq!(parse(Ecosystem::Pypi, "a==1\n\0"), Err(InvalidFile::Control(2)));
+        assert_eq!(
+            parse(Ecosystem::Pypi, "a==1\n\0"),
+            Err(InvalidFile::Control(2))
+        );
         assert!(parse(Ecosystem::Pypi, &"#".repeat(FILE_BYTES_MAX + 1)).is_err());
     }
 

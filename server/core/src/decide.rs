@@ -37,7 +37,10 @@ pub struct Decision {
 
 impl Decision {
     fn wait(reason: Reason) -> Self {
-        Self { action: Action::Wait, reason }
+        Self {
+            action: Action::Wait,
+            reason,
+        }
     }
 }
 
@@ -46,15 +49,23 @@ pub fn decide(rollout: &Rollout, evidence: &Evidence, fleet: &Fleet, now: Timest
     match &rollout.state {
         State::Gating => decide_beginning(rollout, fleet, now),
         State::Baking => decide_epoch(rollout, evidence, now),
-        State::Paused { .. } if evidence.is_harmful() && rollout.policy.on_harm == OnHarm::RollBack => {
-            Decision { action: Action::RollBack, reason: Reason::harmful(evidence, rollout.share()) }
+        State::Paused { .. }
+            if evidence.is_harmful() && rollout.policy.on_harm == OnHarm::RollBack =>
+        {
+            Decision {
+                action: Action::RollBack,
+                reason: Reason::harmful(evidence, rollout.share()),
+            }
         }
         State::Paused { by } => Decision::wait(Reason::Halted { by: by.to_string() }),
-        State::Frozen { cause } => Decision::wait(Reason::Frozen { cause: cause.clone() }),
+        State::Frozen { cause } => Decision::wait(Reason::Frozen {
+            cause: cause.clone(),
+        }),
         State::Inconclusive => Decision::wait(Reason::harm_not_bounded(evidence)),
-        State::Completed { .. } | State::RolledBack { .. } | State::Aborted { .. } | State::Superseded { .. } => {
-            Decision::wait(Reason::Ended)
-        }
+        State::Completed { .. }
+        | State::RolledBack { .. }
+        | State::Aborted { .. }
+        | State::Superseded { .. } => Decision::wait(Reason::Ended),
     }
 }
 
@@ -62,12 +73,25 @@ fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decisio
     if let Some((until, package)) = &rollout.not_before
         && now < *until
     {
-        return Decision::wait(Reason::TooYoung { package: package.clone(), until: *until });
+        return Decision::wait(Reason::TooYoung {
+            package: package.clone(),
+            until: *until,
+        });
     }
     if fleet.population < POPULATION_MIN {
-        return Decision::wait(Reason::PopulationTooSmall { have: fleet.population, need: POPULATION_MIN });
+        return Decision::wait(Reason::PopulationTooSmall {
+            have: fleet.population,
+            need: POPULATION_MIN,
+        });
     }
-    raise(rollout, fleet, now, Reason::Begun { population: fleet.population })
+    raise(
+        rollout,
+        fleet,
+        now,
+        Reason::Begun {
+            population: fleet.population,
+        },
+    )
 }
 
 fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decision {
@@ -76,7 +100,10 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
             OnHarm::RollBack => Action::RollBack,
             OnHarm::Pause => Action::Pause,
         };
-        return Decision { action, reason: Reason::harmful(evidence, rollout.share()) };
+        return Decision {
+            action,
+            reason: Reason::harmful(evidence, rollout.share()),
+        };
     }
     let (Some(epoch), Some(fleet)) = (&rollout.epoch, &rollout.fleet) else {
         return Decision::wait(Reason::Ended);
@@ -87,16 +114,27 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
     if epoch.step == PathStep::Full {
         return match closed(rollout, now) {
             Some(wait) => wait,
-            None => Decision { action: Action::Complete, reason: Reason::harm_not_bounded(evidence) },
+            None => Decision {
+                action: Action::Complete,
+                reason: Reason::harm_not_bounded(evidence),
+            },
         };
     }
     if fleet.population < POPULATION_MIN {
-        return Decision::wait(Reason::PopulationTooSmall { have: fleet.population, need: POPULATION_MIN });
+        return Decision::wait(Reason::PopulationTooSmall {
+            have: fleet.population,
+            need: POPULATION_MIN,
+        });
     }
     raise(rollout, fleet, now, Reason::no_harm_seen(evidence))
 }
 
-fn decide_windows(rollout: &Rollout, epoch: &Epoch, evidence: &Evidence, now: Timestamp) -> Decision {
+fn decide_windows(
+    rollout: &Rollout,
+    epoch: &Epoch,
+    evidence: &Evidence,
+    now: Timestamp,
+) -> Decision {
     if now < epoch.ends {
         return Decision::wait(Reason::Baking { until: epoch.ends });
     }
@@ -104,8 +142,14 @@ fn decide_windows(rollout: &Rollout, epoch: &Epoch, evidence: &Evidence, now: Ti
     if have < need && epoch.step != PathStep::Full {
         return Decision::wait(Reason::TooFewEnvironments { have, need });
     }
-    let reason = Reason::WindowsEnded { exposed: evidence.exposed, control: evidence.control };
-    Decision { action: Action::Settle, reason }
+    let reason = Reason::WindowsEnded {
+        exposed: evidence.exposed,
+        control: evidence.control,
+    };
+    Decision {
+        action: Action::Settle,
+        reason,
+    }
 }
 
 fn raise(rollout: &Rollout, fleet: &Fleet, now: Timestamp, reason: Reason) -> Decision {
@@ -113,16 +157,36 @@ fn raise(rollout: &Rollout, fleet: &Fleet, now: Timestamp, reason: Reason) -> De
         return wait;
     }
     match (rollout.next(fleet), reason) {
-        (Some((PathStep::Full, share)), Reason::NoHarmSeen { exposed, control, log_e, log_threshold }) => Decision {
+        (
+            Some((PathStep::Full, share)),
+            Reason::NoHarmSeen {
+                exposed,
+                control,
+                log_e,
+                log_threshold,
+            },
+        ) => Decision {
             action: Action::Raise(PathStep::Full, share),
-            reason: Reason::HarmNotBounded { exposed, control, log_e, log_threshold },
+            reason: Reason::HarmNotBounded {
+                exposed,
+                control,
+                log_e,
+                log_threshold,
+            },
         },
-        (Some((step, share)), reason) => Decision { action: Action::Raise(step, share), reason },
+        (Some((step, share)), reason) => Decision {
+            action: Action::Raise(step, share),
+            reason,
+        },
         (None, _) => Decision::wait(Reason::Ended),
     }
 }
 
 fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {
     let calendar = &rollout.policy.calendar;
-    (!calendar.is_open(now)).then(|| Decision::wait(Reason::CalendarClosed { opens: calendar.next_opening(now) }))
+    (!calendar.is_open(now)).then(|| {
+        Decision::wait(Reason::CalendarClosed {
+            opens: calendar.next_opening(now),
+        })
+    })
 }

@@ -95,12 +95,20 @@ impl Share {
     /// # Errors
     /// If `share` is not a number from 0 to 1.
     pub fn new(share: f64) -> Result<Self, InvalidShare> {
-        if (0.0..=1.0).contains(&share) { Ok(Self(share)) } else { Err(InvalidShare(share)) }
+        if (0.0..=1.0).contains(&share) {
+            Ok(Self(share))
+        } else {
+            Err(InvalidShare(share))
+        }
     }
 
     /// The nearest share to a number; nobody for what is no number.
     pub fn clamped(share: f64) -> Self {
-        if share.is_nan() { Self::ZERO } else { Self(share.clamp(0.0, 1.0)) }
+        if share.is_nan() {
+            Self::ZERO
+        } else {
+            Self(share.clamp(0.0, 1.0))
+        }
     }
 
     /// The share as a number, 0 to 1.
@@ -116,7 +124,11 @@ impl Share {
     /// The chance that somebody who is not exposed at `before` is exposed at this share:
     /// `(after − before) / (1 − before)`; 0 if it is no raise.
     pub fn raise_from(self, before: Self) -> f64 {
-        if self.0 <= before.0 { 0.0 } else { (self.0 - before.0) / (1.0 - before.0) }
+        if self.0 <= before.0 {
+            0.0
+        } else {
+            (self.0 - before.0) / (1.0 - before.0)
+        }
     }
 }
 
@@ -138,9 +150,19 @@ impl fmt::Display for Share {
     /// As a percentage with the digits that matter, such as `1 %`, `7.5 %` or `0.0062 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = self.0 * 100.0;
-        let digits = if percent >= 10.0 { 0 } else if percent >= 0.1 { 2 } else { 4 };
+        let digits = if percent >= 10.0 {
+            0
+        } else if percent >= 0.1 {
+            2
+        } else {
+            4
+        };
         let text = format!("{percent:.digits$}");
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        let text = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &text
+        };
         write!(f, "{text} %")
     }
 }
@@ -157,7 +179,11 @@ mod tests {
     fn draws_are_frozen() {
         // From an implementation of SipHash-2-4 written for this purpose, after its authors' test vectors.
         let golden = [
-            (0, "env-00000000000000000000000000000000", 0.331_576_552_976_259_76),
+            (
+                0,
+                "env-00000000000000000000000000000000",
+                0.331_576_552_976_259_76,
+            ),
             (7, "team-nova", 0.446_646_608_894_920_7),
             (255, "ü", 0.108_825_118_285_757_58),
         ];
@@ -195,11 +221,18 @@ mod tests {
         let mut bins = [0u32; 64];
         for i in 0..64_000 {
             let draw = seed(3).draw(&format!("env-{i:032x}")).value();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..64")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in 0..64"
+            )]
             let bin = (draw * 64.0) as usize;
             bins[bin] += 1;
         }
-        let chi2: f64 = bins.iter().map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0).sum();
+        let chi2: f64 = bins
+            .iter()
+            .map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0)
+            .sum();
         // The 99.99th percentile of chi-square with 63 degrees of freedom is 113.
         assert!(chi2 < 113.0, "chi-square {chi2}");
     }
@@ -211,11 +244,19 @@ mod tests {
         let mut table = [[0u32; BINS]; BINS];
         for i in 0..100_000 {
             let key = format!("env-{i:032x}");
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..BINS")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "in 0..BINS"
+            )]
             let bin = |seed: &Seed| (seed.draw(&key).value() * BINS as f64) as usize;
             table[bin(&a)][bin(&b)] += 1;
         }
-        let chi2: f64 = table.iter().flatten().map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0).sum();
+        let chi2: f64 = table
+            .iter()
+            .flatten()
+            .map(|n| (f64::from(*n) - 1000.0).powi(2) / 1000.0)
+            .sum();
         // The 99.99th percentile of chi-square with 99 degrees of freedom is 161.
         assert!(chi2 < 161.0, "chi-square {chi2}");
     }
@@ -224,7 +265,11 @@ mod tests {
     fn raising_the_share_only_adds() {
         let draws: Vec<Draw> = (0..1000).map(|i| seed(9).draw(&format!("{i}"))).collect();
         for (low, high) in [(0.0, 0.01), (0.01, 0.1), (0.1, 0.5), (0.5, 1.0)] {
-            assert!(draws.iter().all(|draw| !Share(low).exposes(*draw) || Share(high).exposes(*draw)));
+            assert!(
+                draws
+                    .iter()
+                    .all(|draw| !Share(low).exposes(*draw) || Share(high).exposes(*draw))
+            );
         }
     }
 
@@ -233,7 +278,10 @@ mod tests {
         assert_eq!(format!("{:?}", seed(1)), "Seed(secret)");
         assert_eq!(seed(0).sha256(), hex::encode(Sha256::digest([0u8; 16])));
         let text = serde_json::to_string(&seed(5)).expect("serialises");
-        assert_eq!(serde_json::from_str::<Seed>(&text).expect("deserialises"), seed(5));
+        assert_eq!(
+            serde_json::from_str::<Seed>(&text).expect("deserialises"),
+            seed(5)
+        );
     }
 
     #[test]

@@ -92,12 +92,40 @@ impl Cell {
     pub fn of(event: Event, mark: Mark) -> Self {
         let empty = Self::default();
         match event {
-            Event::Polled => Self { polled: Some(mark), ..empty },
-            Event::Reported { outcome: Outcome::Started, .. } => Self { announced: Some(mark), ..empty },
-            Event::Reported { outcome: Outcome::Passed, .. } => Self { passed: Some(mark), ..empty },
-            Event::Reported { outcome: Outcome::Failed { category, fingerprint }, previous_failed } => {
-                Self { failed: Some(Failure { mark, category, fingerprint, previous_failed }), ..empty }
-            }
+            Event::Polled => Self {
+                polled: Some(mark),
+                ..empty
+            },
+            Event::Reported {
+                outcome: Outcome::Started,
+                ..
+            } => Self {
+                announced: Some(mark),
+                ..empty
+            },
+            Event::Reported {
+                outcome: Outcome::Passed,
+                ..
+            } => Self {
+                passed: Some(mark),
+                ..empty
+            },
+            Event::Reported {
+                outcome:
+                    Outcome::Failed {
+                        category,
+                        fingerprint,
+                    },
+                previous_failed,
+            } => Self {
+                failed: Some(Failure {
+                    mark,
+                    category,
+                    fingerprint,
+                    previous_failed,
+                }),
+                ..empty
+            },
         }
     }
 
@@ -113,11 +141,16 @@ impl Cell {
 
     /// When the environment was first heard of in the epoch.
     pub fn first_heard(&self) -> Option<Timestamp> {
-        [self.polled, self.announced, self.passed, self.failed.map(|failure| failure.mark)]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|mark| mark.at)
+        [
+            self.polled,
+            self.announced,
+            self.passed,
+            self.failed.map(|failure| failure.mark),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|mark| mark.at)
     }
 
     fn has_reported(&self) -> bool {
@@ -190,8 +223,10 @@ impl EpochEvidence {
     /// An epoch in which nothing has happened. `members` come with their labels; a first call after
     /// `last_opening` opens no window.
     pub fn new(members: impl IntoIterator<Item = (Member, bool)>, last_opening: Timestamp) -> Self {
-        let members: BTreeMap<Ordinal, (Member, bool)> =
-            members.into_iter().map(|(member, exposed)| (member.ordinal, (member, exposed))).collect();
+        let members: BTreeMap<Ordinal, (Member, bool)> = members
+            .into_iter()
+            .map(|(member, exposed)| (member.ordinal, (member, exposed)))
+            .collect();
         let mut sides = [Side::default(); 2];
         for (_, exposed) in members.values() {
             sides[usize::from(*exposed)].environments += 1;
@@ -244,20 +279,25 @@ impl EpochEvidence {
     }
 
     fn reveal(&mut self, ordinal: Ordinal, ended: bool, bet: &mut WindowBet) {
-        let (Some((member, exposed)), Some(cell)) = (self.members.get(&ordinal), self.cells.get(&ordinal)) else {
+        let (Some((member, exposed)), Some(cell)) =
+            (self.members.get(&ordinal), self.cells.get(&ordinal))
+        else {
             return;
         };
         if self.revealed.contains(&ordinal) {
             return;
         }
-        let Some(failure) = observed(cell, self.last_opening, ended) else { return };
+        let Some(failure) = observed(cell, self.last_opening, ended) else {
+            return;
+        };
         self.revealed.insert(ordinal);
         let side = &mut self.sides[usize::from(*exposed)];
         if failure == Some(Category::Silent) {
             side.add_failure(Category::Silent);
         }
         if !exposed {
-            let (failed, reporting) = &mut self.control[usize::from(member.stratum).min(STRATA - 1)];
+            let (failed, reporting) =
+                &mut self.control[usize::from(member.stratum).min(STRATA - 1)];
             *failed += u64::from(failure.is_some());
             *reporting += 1;
         }
@@ -393,22 +433,48 @@ mod tests {
     fn bet() -> WindowBet {
         let prediction = Prediction::from_history(&[0; 11], &[0; 5]);
         let mut bet = WindowBet::new(0.005, &[]);
-        bet.start_epoch(EpochRates { rho: 0.1, rates: prediction.rates, categories: prediction.categories });
+        bet.start_epoch(EpochRates {
+            rho: 0.1,
+            rates: prediction.rates,
+            categories: prediction.categories,
+        });
         bet
     }
 
     fn epoch(n: u32) -> EpochEvidence {
-        let member = |i| (Member { ordinal: Ordinal(i), stratum: 0, platform: None, partners: 0 }, i % 10 == 0);
+        let member = |i| {
+            (
+                Member {
+                    ordinal: Ordinal(i),
+                    stratum: 0,
+                    platform: None,
+                    partners: 0,
+                },
+                i % 10 == 0,
+            )
+        };
         EpochEvidence::new((0..n).map(member), LATE)
     }
 
     fn cell(outcome: Outcome, revision: u64) -> Cell {
-        let mark = Mark { order: Order::new(revision, 0), at: Timestamp::from_unix_ms(revision.cast_signed()) };
-        Cell::of(Event::Reported { outcome, previous_failed: false }, mark)
+        let mark = Mark {
+            order: Order::new(revision, 0),
+            at: Timestamp::from_unix_ms(revision.cast_signed()),
+        };
+        Cell::of(
+            Event::Reported {
+                outcome,
+                previous_failed: false,
+            },
+            mark,
+        )
     }
 
     fn failed() -> Outcome {
-        Outcome::Failed { category: Category::Test, fingerprint: None }
+        Outcome::Failed {
+            category: Category::Test,
+            fingerprint: None,
+        }
     }
 
     #[test]
@@ -429,10 +495,32 @@ mod tests {
         let (mut forward, mut first) = (epoch(40), bet());
         let (mut backward, mut second) = (epoch(40), bet());
         for i in 0..40 {
-            forward.merge(Ordinal(i), &cell(if i % 3 == 0 { failed() } else { Outcome::Passed }, 1), &mut first);
+            forward.merge(
+                Ordinal(i),
+                &cell(
+                    if i % 3 == 0 {
+                        failed()
+                    } else {
+                        Outcome::Passed
+                    },
+                    1,
+                ),
+                &mut first,
+            );
         }
         for i in (0..40).rev() {
-            backward.merge(Ordinal(i), &cell(if i % 3 == 0 { failed() } else { Outcome::Passed }, 1), &mut second);
+            backward.merge(
+                Ordinal(i),
+                &cell(
+                    if i % 3 == 0 {
+                        failed()
+                    } else {
+                        Outcome::Passed
+                    },
+                    1,
+                ),
+                &mut second,
+            );
         }
         forward.settle(&mut first);
         backward.settle(&mut second);
@@ -444,7 +532,13 @@ mod tests {
     fn a_run_that_never_came_back_is_silent_and_a_pull_alone_says_nothing() {
         let (mut epoch, mut bet) = (epoch(20), bet());
         epoch.merge(Ordinal(1), &cell(Outcome::Started, 1), &mut bet);
-        let pull = Cell::of(Event::Polled, Mark { order: Order::new(1, 0), at: Timestamp::from_unix_ms(1) });
+        let pull = Cell::of(
+            Event::Polled,
+            Mark {
+                order: Order::new(1, 0),
+                at: Timestamp::from_unix_ms(1),
+            },
+        );
         epoch.merge(Ordinal(2), &pull, &mut bet);
         epoch.settle(&mut bet);
         assert_eq!(epoch.control().by_category[Category::Silent.index()], 1);
@@ -469,7 +563,12 @@ mod tests {
 
     #[test]
     fn copies_of_a_cell_merge_to_the_same_whatever_their_order() {
-        let cells = [cell(Outcome::Started, 5), cell(failed(), 9), cell(failed(), 7), cell(Outcome::Passed, 6)];
+        let cells = [
+            cell(Outcome::Started, 5),
+            cell(failed(), 9),
+            cell(failed(), 7),
+            cell(Outcome::Passed, 6),
+        ];
         let merged = |order: &[usize]| {
             order.iter().fold(Cell::default(), |mut all, i| {
                 all.merge(&cells[*i]);
@@ -477,6 +576,9 @@ mod tests {
             })
         };
         assert_eq!(merged(&[0, 1, 2, 3]), merged(&[3, 2, 1, 0, 2, 1]));
-        assert_eq!(merged(&[1, 2]).failed.map(|failure| failure.mark.order), Some(Order::new(7, 0)));
+        assert_eq!(
+            merged(&[1, 2]).failed.map(|failure| failure.mark.order),
+            Some(Order::new(7, 0))
+        );
     }
 }

@@ -26,7 +26,11 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(kind: &'static str, value: &str, cause: &'static str) -> Self {
-        Self { kind, value: value.chars().take(64).collect(), cause }
+        Self {
+            kind,
+            value: value.chars().take(64).collect(),
+            cause,
+        }
     }
 }
 
@@ -77,14 +81,19 @@ macro_rules! name {
 
 fn is_plain(text: &str) -> bool {
     (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && !text.contains("..")
 }
 
 fn is_hex_after(prefix: &str, digits: usize, text: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|hex| {
-        hex.len() == digits && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        hex.len() == digits
+            && hex
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     })
 }
 
@@ -152,10 +161,26 @@ impl PackageName {
     /// If it is none there.
     pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Self, InvalidName> {
         let (kind, fine, cause) = match ecosystem {
-            Ecosystem::Pypi => ("package name of pypi", is_pypi(text), "give letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit"),
-            Ecosystem::Cargo => ("package name of cargo", is_cargo(text), "give ASCII letters, digits, `_` and `-`, beginning with a letter"),
-            Ecosystem::Npm => ("package name of npm", is_npm(text), "give lower-case letters, digits, `.`, `_` and `-`, with `@scope/` before it or not"),
-            Ecosystem::Go => ("package name of go", is_go(text), "give a module path such as `golang.org/x/text`"),
+            Ecosystem::Pypi => (
+                "package name of pypi",
+                is_pypi(text),
+                "give letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit",
+            ),
+            Ecosystem::Cargo => (
+                "package name of cargo",
+                is_cargo(text),
+                "give ASCII letters, digits, `_` and `-`, beginning with a letter",
+            ),
+            Ecosystem::Npm => (
+                "package name of npm",
+                is_npm(text),
+                "give lower-case letters, digits, `.`, `_` and `-`, with `@scope/` before it or not",
+            ),
+            Ecosystem::Go => (
+                "package name of go",
+                is_go(text),
+                "give a module path such as `golang.org/x/text`",
+            ),
         };
         if !fine || !(1..=PACKAGE_BYTES_MAX).contains(&text.len()) {
             return Err(InvalidName::new(kind, text, cause));
@@ -165,7 +190,10 @@ impl PackageName {
             Ecosystem::Cargo => text.to_ascii_lowercase().replace('_', "-"),
             Ecosystem::Npm | Ecosystem::Go => text.to_owned(),
         };
-        Ok(Self { written: text.to_owned(), normal })
+        Ok(Self {
+            written: text.to_owned(),
+            normal,
+        })
     }
 
     /// The name as its owner writes it.
@@ -182,21 +210,27 @@ impl PackageName {
     /// becomes `_` and two hexadecimal digits. Different names have different segments.
     pub fn key_segment(&self) -> String {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-        self.normal.bytes().fold(String::new(), |mut segment, byte| {
-            if plain(byte) {
-                segment.push(char::from(byte));
-            } else {
-                segment.push_str(&format!("_{byte:02x}"));
-            }
-            segment
-        })
+        self.normal
+            .bytes()
+            .fold(String::new(), |mut segment, byte| {
+                if plain(byte) {
+                    segment.push(char::from(byte));
+                } else {
+                    segment.push_str(&format!("_{byte:02x}"));
+                }
+                segment
+            })
     }
 }
 
 /// PEP 508: `^([A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9])$`, whatever the case.
 fn is_pypi(text: &str) -> bool {
     let ends = |c: char| c.is_ascii_alphanumeric();
-    text.starts_with(ends) && text.ends_with(ends) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    text.starts_with(ends)
+        && text.ends_with(ends)
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// PEP 503: lower case, runs of `-`, `_` and `.` become one `-`.
@@ -214,17 +248,23 @@ fn normal_pypi(text: &str) -> String {
 
 fn is_cargo(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 fn is_npm(text: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty()
             && !part.starts_with(['.', '_'])
-            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-~".contains(&byte))
+            && part.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-~".contains(&byte)
+            })
     };
     match text.strip_prefix('@') {
-        Some(scoped) => scoped.split_once('/').is_some_and(|(scope, name)| part(scope) && part(name)),
+        Some(scoped) => scoped
+            .split_once('/')
+            .is_some_and(|(scope, name)| part(scope) && part(name)),
         None => part(text),
     }
 }
@@ -234,7 +274,9 @@ fn is_go(text: &str) -> bool {
         !element.is_empty()
             && !element.starts_with('.')
             && !element.ends_with('.')
-            && element.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+            && element
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
     text.split('/').all(element)
 }
@@ -275,8 +317,14 @@ mod tests {
 
     #[test]
     fn pypi_names_are_one_whatever_their_case_and_separators() {
-        assert_eq!(pypi("Django_OpenStack.Auth").expect("a name"), pypi("django-openstack-auth").expect("a name"));
-        assert_eq!(pypi("zope..interface").expect("a name").normal(), "zope-interface");
+        assert_eq!(
+            pypi("Django_OpenStack.Auth").expect("a name"),
+            pypi("django-openstack-auth").expect("a name")
+        );
+        assert_eq!(
+            pypi("zope..interface").expect("a name").normal(),
+            "zope-interface"
+        );
         assert_eq!(pypi("PyKafka").expect("a name").written(), "PyKafka");
     }
 
@@ -298,14 +346,21 @@ mod tests {
 
     #[test]
     fn key_segments_are_safe_and_distinct() {
-        let segment = |name| PackageName::parse(Ecosystem::Npm, name).expect("a name").key_segment();
+        let segment = |name| {
+            PackageName::parse(Ecosystem::Npm, name)
+                .expect("a name")
+                .key_segment()
+        };
         assert_eq!(segment("@babel/core"), "_40babel_2fcore");
         assert_ne!(segment("a_40b"), segment("a-40b"));
     }
 
     #[test]
     fn ids_have_their_form() {
-        assert_eq!(RolloutId::from_random([0xab; 8]).as_str(), "ro-abababababababab");
+        assert_eq!(
+            RolloutId::from_random([0xab; 8]).as_str(),
+            "ro-abababababababab"
+        );
         assert!("ro-ABABABABABABABAB".parse::<RolloutId>().is_err());
         assert!("env-00".parse::<EnvironmentId>().is_err());
         assert!("openstack-master".parse::<PinSetName>().is_ok());

@@ -23,7 +23,13 @@ pub enum Category {
 
 impl Category {
     /// Every category, in order.
-    pub const ALL: [Self; 5] = [Self::Install, Self::Build, Self::Test, Self::Crash, Self::Silent];
+    pub const ALL: [Self; 5] = [
+        Self::Install,
+        Self::Build,
+        Self::Test,
+        Self::Crash,
+        Self::Silent,
+    ];
 
     /// The position in [`Category::ALL`], 0 to 4.
     pub const fn index(self) -> usize {
@@ -86,7 +92,9 @@ impl FromStr for Fingerprint {
         if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(refuse());
         }
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| refuse())
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| refuse())
     }
 }
 
@@ -104,7 +112,13 @@ mod tests {
     fn a_fingerprint_is_sixteen_hexadecimal_digits() {
         assert_eq!("00000000000000ff".parse(), Ok(Fingerprint(255)));
         assert_eq!(Fingerprint(255).to_string(), "00000000000000ff");
-        for bad in ["", "ff", "+0000000000000ff", "00000000000000fg", "00000000000000ff0"] {
+        for bad in [
+            "",
+            "ff",
+            "+0000000000000ff",
+            "00000000000000fg",
+            "00000000000000ff0",
+        ] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
     }

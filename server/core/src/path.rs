@@ -44,11 +44,19 @@ pub fn next_pilot(population: u32, share: f64, step: u32, size: f64) -> Option<f
 
 /// The next planned stage clearly above `share`; `None` after the last.
 pub fn next_stage(stages: &[Share], share: f64) -> Option<f64> {
-    stages.iter().map(|stage| stage.value()).find(|stage| *stage > 1.1 * share)
+    stages
+        .iter()
+        .map(|stage| stage.value())
+        .find(|stage| *stage > 1.1 * share)
 }
 
 /// The next point of the path after `(step, share)`; `None` after everybody.
-pub fn next(policy: &Policy, population: u32, variance: f64, at: Option<(Step, Share)>) -> Option<(Step, Share)> {
+pub fn next(
+    policy: &Policy,
+    population: u32,
+    variance: f64,
+    at: Option<(Step, Share)>,
+) -> Option<(Step, Share)> {
     let (pilot_step, share) = match at {
         None => (policy.pilot.then_some(1), Share::ZERO),
         Some((Step::Pilot(n), share)) => (Some(n.saturating_add(1)), share),
@@ -67,7 +75,12 @@ pub fn next(policy: &Policy, population: u32, variance: f64, at: Option<(Step, S
 }
 
 /// Every point of the path that lies ahead of `at`.
-pub fn ahead(policy: &Policy, population: u32, variance: f64, at: Option<(Step, Share)>) -> Vec<(Step, Share)> {
+pub fn ahead(
+    policy: &Policy,
+    population: u32,
+    variance: f64,
+    at: Option<(Step, Share)>,
+) -> Vec<(Step, Share)> {
     std::iter::successors(next(policy, population, variance, at), |at| {
         next(policy, population, variance, Some(*at))
     })
@@ -79,14 +92,20 @@ mod tests {
     use super::*;
 
     fn shares(population: u32) -> Vec<String> {
-        ahead(&Policy::default(), population, 0.09, None).into_iter().map(|(_, share)| share.to_string()).collect()
+        ahead(&Policy::default(), population, 0.09, None)
+            .into_iter()
+            .map(|(_, share)| share.to_string())
+            .collect()
     }
 
     #[test]
     fn a_large_fleet_starts_with_a_handful_and_ends_with_everybody() {
         assert_eq!(
             shares(100_000),
-            ["0.002 %", "0.006 %", "0.014 %", "0.03 %", "0.062 %", "0.13 %", "0.25 %", "0.43 %", "1 %", "5 %", "10 %", "25 %", "50 %", "100 %"]
+            [
+                "0.002 %", "0.006 %", "0.014 %", "0.03 %", "0.062 %", "0.13 %", "0.25 %", "0.43 %",
+                "1 %", "5 %", "10 %", "25 %", "50 %", "100 %"
+            ]
         );
     }
 
@@ -100,13 +119,22 @@ mod tests {
         for population in [0, 1, 2, 7, 8] {
             let path = ahead(&Policy::default(), population, 0.09, None);
             assert_eq!(path.last(), Some(&(Step::Full, Share::ONE)), "{population}");
-            assert!(path.windows(2).all(|pair| pair[0].1 < pair[1].1), "{path:?}");
+            assert!(
+                path.windows(2).all(|pair| pair[0].1 < pair[1].1),
+                "{path:?}"
+            );
         }
     }
 
     #[test]
     fn without_a_pilot_the_first_share_is_the_first_stage() {
-        let policy = Policy { pilot: false, ..Policy::default() };
-        assert_eq!(next(&policy, 500, 0.09, None), Some((Step::Stage, Share::clamped(0.01))));
+        let policy = Policy {
+            pilot: false,
+            ..Policy::default()
+        };
+        assert_eq!(
+            next(&policy, 500, 0.09, None),
+            Some((Step::Stage, Share::clamped(0.01)))
+        );
     }
 }

@@ -40,20 +40,32 @@ impl Marker {
     /// If it is none, or the ecosystem has none.
     pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Self, InvalidMarker> {
         let text = text.trim();
-        let refuse = |cause: String| InvalidMarker { text: text.chars().take(64).collect(), cause };
+        let refuse = |cause: String| InvalidMarker {
+            text: text.chars().take(64).collect(),
+            cause,
+        };
         if ecosystem != Ecosystem::Pypi {
             return Err(refuse(format!("{ecosystem} has none")));
         }
         if text.is_empty() || text.len() > MARKER_BYTES_MAX {
             return Err(refuse(format!("give 1 to {MARKER_BYTES_MAX} bytes")));
         }
-        let _: MarkerTree = MarkerTree::from_str(text).map_err(|error| refuse(first_line(&error.to_string())))?;
+        let _: MarkerTree =
+            MarkerTree::from_str(text).map_err(|error| refuse(first_line(&error.to_string())))?;
         let quoted = text.replace('"', "'");
         let normal = quoted.split_whitespace().collect::<Vec<_>>().join(" ");
-        let normal = ["==", "!=", "<=", ">=", "~=", "<", ">"].iter().fold(normal, |normal, operator| {
-            normal.replace(&format!(" {operator}"), operator).replace(&format!("{operator} "), operator)
-        });
-        Ok(Self { written: text.to_owned(), normal })
+        let normal =
+            ["==", "!=", "<=", ">=", "~=", "<", ">"]
+                .iter()
+                .fold(normal, |normal, operator| {
+                    normal
+                        .replace(&format!(" {operator}"), operator)
+                        .replace(&format!("{operator} "), operator)
+                });
+        Ok(Self {
+            written: text.to_owned(),
+            normal,
+        })
     }
 
     /// The marker as written.
@@ -135,7 +147,10 @@ pub struct Pin {
 impl Pin {
     /// What it is a pin of.
     pub fn key(&self) -> PinKey {
-        PinKey { package: self.package.clone(), marker: self.marker.clone() }
+        PinKey {
+            package: self.package.clone(),
+            marker: self.marker.clone(),
+        }
     }
 }
 
@@ -156,7 +171,11 @@ impl PackageChange {
     /// The change that undoes this one.
     #[must_use]
     pub fn reversed(&self) -> Self {
-        Self { from: self.to.clone(), to: self.from.clone(), ..self.clone() }
+        Self {
+            from: self.to.clone(),
+            to: self.from.clone(),
+            ..self.clone()
+        }
     }
 }
 
@@ -193,10 +212,19 @@ impl Pins {
     }
 
     /// The pins of a package: one for each marker.
-    pub fn of_package<'a>(&'a self, package: &PackageName) -> impl Iterator<Item = &'a Pin> + use<'a> {
-        let first = PinKey { package: package.clone(), marker: None };
+    pub fn of_package<'a>(
+        &'a self,
+        package: &PackageName,
+    ) -> impl Iterator<Item = &'a Pin> + use<'a> {
+        let first = PinKey {
+            package: package.clone(),
+            marker: None,
+        };
         let package = package.clone();
-        self.0.range(first..).map(|(_, pin)| pin).take_while(move |pin| pin.package == package)
+        self.0
+            .range(first..)
+            .map(|(_, pin)| pin)
+            .take_while(move |pin| pin.package == package)
     }
 
     /// Every pin, in order.
@@ -223,7 +251,10 @@ impl Pins {
         };
         match &change.to {
             Some(version) => drop(self.insert(pin(version))),
-            None => drop(self.remove(&PinKey { package: change.package.clone(), marker: change.marker.clone() })),
+            None => drop(self.remove(&PinKey {
+                package: change.package.clone(),
+                marker: change.marker.clone(),
+            })),
         }
     }
 
@@ -273,8 +304,14 @@ mod tests {
     #[test]
     fn markers_are_one_whatever_their_blanks_and_quotes() {
         let marker = |text| Marker::parse(Ecosystem::Pypi, text).expect("a marker");
-        assert_eq!(marker("python_version=='2.7'"), marker("python_version == \"2.7\""));
-        assert_ne!(marker("python_version=='2.7'"), marker("python_version=='3.4'"));
+        assert_eq!(
+            marker("python_version=='2.7'"),
+            marker("python_version == \"2.7\"")
+        );
+        assert_ne!(
+            marker("python_version=='2.7'"),
+            marker("python_version=='3.4'")
+        );
         assert_eq!(
             marker("python_version=='3.4' or python_version=='3.5'"),
             marker("python_version == '3.4'  or  python_version == '3.5'")
@@ -299,15 +336,21 @@ mod tests {
 
     #[test]
     fn a_difference_applied_gives_the_newer_pins() {
-        let old: Pins = [pin("a", "1", None), pin("b", "1", None)].into_iter().collect();
-        let new: Pins = [pin("b", "2", None), pin("c", "1", None)].into_iter().collect();
+        let old: Pins = [pin("a", "1", None), pin("b", "1", None)]
+            .into_iter()
+            .collect();
+        let new: Pins = [pin("b", "2", None), pin("c", "1", None)]
+            .into_iter()
+            .collect();
         let changes = old.diff(&new);
         let words: Vec<String> = changes.iter().map(ToString::to_string).collect();
         assert_eq!(words, ["a 1 (removed)", "b 1 -> 2", "c 1 (new)"]);
         let mut applied = old.clone();
         changes.iter().for_each(|change| applied.apply(change));
         assert_eq!(applied, new);
-        changes.iter().for_each(|change| applied.apply(&change.reversed()));
+        changes
+            .iter()
+            .for_each(|change| applied.apply(&change.reversed()));
         assert_eq!(applied, old);
     }
 }

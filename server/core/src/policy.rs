@@ -67,7 +67,9 @@ pub enum Overlap {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InvalidPolicy {
     /// The stages are not shares strictly between 0 and 1, strictly rising, at most [`STAGES_MAX`].
-    #[error("stages {0:?} are not strictly rising shares between 0 and 1, at most {STAGES_MAX}; 1 follows by itself")]
+    #[error(
+        "stages {0:?} are not strictly rising shares between 0 and 1, at most {STAGES_MAX}; 1 follows by itself"
+    )]
     Stages(Vec<f64>),
     /// A bake time lies outside 1 min to 30 d.
     #[error("`{field}` of {seconds} s lies outside 60 s to 2592000 s (30 d)")]
@@ -78,7 +80,9 @@ pub enum InvalidPolicy {
         seconds: u64,
     },
     /// `alpha` lies outside (0, 0.2].
-    #[error("`alpha` of {0} lies outside (0, 0.2]; it is the chance that a harmless rollout is rolled back")]
+    #[error(
+        "`alpha` of {0} lies outside (0, 0.2]; it is the chance that a harmless rollout is rolled back"
+    )]
     Alpha(f64),
     /// More environments than a pin set can have.
     #[error("`minimum_environments` of {0} is more than 1000000")]
@@ -126,14 +130,19 @@ impl Policy {
         }
         for (field, bake) in [("pilot_bake", self.pilot_bake), ("bake", self.bake)] {
             if !(MINUTE..=30 * DAY).contains(&bake) {
-                return Err(InvalidPolicy::Bake { field, seconds: bake.as_secs() });
+                return Err(InvalidPolicy::Bake {
+                    field,
+                    seconds: bake.as_secs(),
+                });
             }
         }
         if !(self.alpha > 0.0 && self.alpha <= 0.2) {
             return Err(InvalidPolicy::Alpha(self.alpha));
         }
         if self.minimum_environments > 1_000_000 {
-            return Err(InvalidPolicy::MinimumEnvironments(self.minimum_environments));
+            return Err(InvalidPolicy::MinimumEnvironments(
+                self.minimum_environments,
+            ));
         }
         if self.minimum_age > 365 * DAY {
             return Err(InvalidPolicy::MinimumAge(self.minimum_age.as_secs()));
@@ -154,13 +163,24 @@ mod tests {
         let policy = Policy::default();
         assert_eq!(policy.validate(), Ok(()));
         let json = serde_json::to_string(&policy).expect("serialises");
-        assert_eq!(serde_json::from_str::<Policy>(&json).expect("deserialises"), policy);
+        assert_eq!(
+            serde_json::from_str::<Policy>(&json).expect("deserialises"),
+            policy
+        );
     }
 
     #[test]
     fn stages_must_rise_between_nobody_and_everybody() {
-        for stages in [vec![0.1, 0.1], vec![0.2, 0.1], vec![0.0, 0.1], vec![0.5, 1.0]] {
-            let policy = Policy { stages: stages.iter().copied().map(Share::clamped).collect(), ..Policy::default() };
+        for stages in [
+            vec![0.1, 0.1],
+            vec![0.2, 0.1],
+            vec![0.0, 0.1],
+            vec![0.5, 1.0],
+        ] {
+            let policy = Policy {
+                stages: stages.iter().copied().map(Share::clamped).collect(),
+                ..Policy::default()
+            };
             assert_eq!(policy.validate(), Err(InvalidPolicy::Stages(stages)));
         }
     }
@@ -168,14 +188,41 @@ mod tests {
     #[test]
     fn every_field_has_a_range() {
         let bad = [
-            Policy { bake: Duration::from_secs(59), ..Policy::default() },
-            Policy { pilot_bake: 31 * DAY, ..Policy::default() },
-            Policy { alpha: 0.0, ..Policy::default() },
-            Policy { alpha: f64::NAN, ..Policy::default() },
-            Policy { minimum_environments: 1_000_001, ..Policy::default() },
-            Policy { minimum_age: 366 * DAY, ..Policy::default() },
-            Policy { open_rollouts_max: 0, ..Policy::default() },
-            Policy { calendar: Calendar { days: [false; 7], ..Calendar::default() }, ..Policy::default() },
+            Policy {
+                bake: Duration::from_secs(59),
+                ..Policy::default()
+            },
+            Policy {
+                pilot_bake: 31 * DAY,
+                ..Policy::default()
+            },
+            Policy {
+                alpha: 0.0,
+                ..Policy::default()
+            },
+            Policy {
+                alpha: f64::NAN,
+                ..Policy::default()
+            },
+            Policy {
+                minimum_environments: 1_000_001,
+                ..Policy::default()
+            },
+            Policy {
+                minimum_age: 366 * DAY,
+                ..Policy::default()
+            },
+            Policy {
+                open_rollouts_max: 0,
+                ..Policy::default()
+            },
+            Policy {
+                calendar: Calendar {
+                    days: [false; 7],
+                    ..Calendar::default()
+                },
+                ..Policy::default()
+            },
         ];
         for policy in bad {
             assert!(policy.validate().is_err(), "{policy:?}");

@@ -57,8 +57,11 @@ impl Prediction {
         let days = HISTORY_DAYS as f64;
         let environments: u64 = failing_days.iter().sum();
         let known = environments * HISTORY_DAYS as u64 >= HISTORY_MIN;
-        let (mean, concentration) =
-            if known { moments(failing_days) } else { (ASSUMED_MEAN, ASSUMED_CONCENTRATION) };
+        let (mean, concentration) = if known {
+            moments(failing_days)
+        } else {
+            (ASSUMED_MEAN, ASSUMED_CONCENTRATION)
+        };
 
         let mut sum = [0.0; STRATA];
         let mut count = [0u64; STRATA];
@@ -76,11 +79,17 @@ impl Prediction {
             rate.clamp(RATE.0, RATE.1)
         });
         let variance = if environments > 0 {
-            (0..STRATA).map(|g| count[g] as f64 / environments as f64 * rates[g] * (1.0 - rates[g])).sum()
+            (0..STRATA)
+                .map(|g| count[g] as f64 / environments as f64 * rates[g] * (1.0 - rates[g]))
+                .sum()
         } else {
             rates[0] * (1.0 - rates[0])
         };
-        Self { rates, variance, categories: category_shares(failures) }
+        Self {
+            rates,
+            variance,
+            categories: category_shares(failures),
+        }
     }
 
     /// The chance of a failure in a window of a pilot epoch: scaled to one report.
@@ -100,13 +109,22 @@ impl Prediction {
 fn moments(failing_days: &[u64; HISTORY_DAYS + 1]) -> (f64, f64) {
     let days = HISTORY_DAYS as f64;
     let n: f64 = failing_days.iter().map(|c| *c as f64).sum();
-    let first: f64 = failing_days.iter().enumerate().map(|(h, c)| h as f64 * *c as f64).sum();
-    let second: f64 = failing_days.iter().enumerate().map(|(h, c)| (h * h) as f64 * *c as f64).sum();
+    let first: f64 = failing_days
+        .iter()
+        .enumerate()
+        .map(|(h, c)| h as f64 * *c as f64)
+        .sum();
+    let second: f64 = failing_days
+        .iter()
+        .enumerate()
+        .map(|(h, c)| (h * h) as f64 * *c as f64)
+        .sum();
     let mean = first / (n * days);
     let variance = second / (n * days * days) - mean * mean;
     let mut concentration = ASSUMED_CONCENTRATION;
     if mean > 0.0 && mean < 1.0 && variance > mean * (1.0 - mean) / days {
-        let correlation = ((variance * days / (mean * (1.0 - mean)) - 1.0) / (days - 1.0)).clamp(0.05, 0.9);
+        let correlation =
+            ((variance * days / (mean * (1.0 - mean)) - 1.0) / (days - 1.0)).clamp(0.05, 0.9);
         concentration = 1.0 / correlation - 1.0;
     }
     (mean, concentration)

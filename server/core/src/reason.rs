@@ -163,14 +163,17 @@ impl fmt::Display for Reason {
         match self {
             Self::Created => f.write_str("a person asked for it"),
             Self::TooYoung { package, until } => {
-                write!(f, "the version of {package} is too young; it is old enough on {until}")
+                write!(
+                    f,
+                    "the version of {package} is too young; it is old enough on {until}"
+                )
             }
             Self::CalendarClosed { opens: Some(opens) } => {
                 write!(f, "the calendar is closed; it opens on {opens}")
             }
-            Self::CalendarClosed { opens: None } => {
-                f.write_str("the calendar is closed and has no opening ahead; change the policy's calendar")
-            }
+            Self::CalendarClosed { opens: None } => f.write_str(
+                "the calendar is closed and has no opening ahead; change the policy's calendar",
+            ),
             Self::PopulationTooSmall { have, need } => write!(
                 f,
                 "{have} active environments are too few to decide anything from (it takes {need}); a person may promote it"
@@ -186,36 +189,72 @@ impl fmt::Display for Reason {
             Self::WindowsEnded { exposed, control } => {
                 write!(f, "the epoch is over: {}", sides(exposed, control))
             }
-            Self::NoHarmSeen { exposed, control, log_e, log_threshold } => {
-                write!(f, "no harm seen: {}; {}", sides(exposed, control), odds(*log_e, *log_threshold))
+            Self::NoHarmSeen {
+                exposed,
+                control,
+                log_e,
+                log_threshold,
+            } => {
+                write!(
+                    f,
+                    "no harm seen: {}; {}",
+                    sides(exposed, control),
+                    odds(*log_e, *log_threshold)
+                )
             }
-            Self::HarmNotBounded { exposed, control, log_e, log_threshold } => write!(
+            Self::HarmNotBounded {
+                exposed,
+                control,
+                log_e,
+                log_threshold,
+            } => write!(
                 f,
                 "no harm seen, and harm not bounded: {}; {}",
                 sides(exposed, control),
                 odds(*log_e, *log_threshold)
             ),
-            Self::Harmful { exposed, control, share, log_e, log_threshold, target } => write!(
+            Self::Harmful {
+                exposed,
+                control,
+                share,
+                log_e,
+                log_threshold,
+                target,
+            } => write!(
                 f,
                 "harmful, found at {share}: {}; {}{}",
                 sides(exposed, control),
                 odds(*log_e, *log_threshold),
-                if target == "any" { String::new() } else { format!(", most of it from {target} failures") }
+                if target == "any" {
+                    String::new()
+                } else {
+                    format!(", most of it from {target} failures")
+                }
             ),
             Self::Asked { words } if words.is_empty() => f.write_str("a person asked for it"),
             Self::Asked { words } => write!(f, "a person asked for it: {words}"),
             Self::TakenOver { by: Some(by) } => write!(f, "rollout {by} took over its packages"),
             Self::TakenOver { by: None } => f.write_str("an import changed its packages"),
             Self::EvidenceUnreadable { cause } => write!(f, "its evidence cannot be read: {cause}"),
-            Self::Halted { by } => write!(f, "{by} paused it; the cohort keeps the candidate until it is resumed or stopped"),
-            Self::Frozen { cause } => write!(f, "automation stopped itself: {cause}; a person may resume or stop it"),
+            Self::Halted { by } => write!(
+                f,
+                "{by} paused it; the cohort keeps the candidate until it is resumed or stopped"
+            ),
+            Self::Frozen { cause } => write!(
+                f,
+                "automation stopped itself: {cause}; a person may resume or stop it"
+            ),
             Self::Ended => f.write_str("it has ended"),
         }
     }
 }
 
 fn sides(exposed: &Side, control: &Side) -> String {
-    format!("{} with the candidate failed, against {} with the baseline", side(exposed), side(control))
+    format!(
+        "{} with the candidate failed, against {} with the baseline",
+        side(exposed),
+        side(control)
+    )
 }
 
 fn side(side: &Side) -> String {
@@ -232,8 +271,16 @@ fn side(side: &Side) -> String {
 
 /// The evidence of harm against its threshold, as odds in words.
 pub fn odds(log_e: f64, log_threshold: f64) -> String {
-    let verb = if log_e >= log_threshold { "past the" } else { "short of the" };
-    format!("the evidence of harm is {}, {verb} {} that a rollback takes", ratio(log_e), ratio(log_threshold))
+    let verb = if log_e >= log_threshold {
+        "past the"
+    } else {
+        "short of the"
+    };
+    format!(
+        "the evidence of harm is {}, {verb} {} that a rollback takes",
+        ratio(log_e),
+        ratio(log_threshold)
+    )
 }
 
 /// A likelihood ratio for people: `1,350 to 1`, `1 to 12`, or a power of ten where it is larger than people can picture.
@@ -247,11 +294,19 @@ pub fn ratio(log_e: f64) -> String {
             let text = format!("{value:.1}");
             text.strip_suffix(".0").unwrap_or(&text).to_owned()
         } else {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 9 and 10^7")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 9 and 10^7"
+            )]
             thousands(value.round() as u64)
         }
     };
-    if swap && number != "1" { format!("1 to {number}") } else { format!("{number} to 1") }
+    if swap && number != "1" {
+        format!("1 to {number}")
+    } else {
+        format!("{number} to 1")
+    }
 }
 
 /// A count with its thousands set apart, such as `1,350`.
@@ -284,7 +339,12 @@ mod tests {
 
     #[test]
     fn a_rollback_says_its_numbers() {
-        let side = |reporting, failed| Side { environments: reporting, reporting, failed, by_category: [0; 5] };
+        let side = |reporting, failed| Side {
+            environments: reporting,
+            reporting,
+            failed,
+            by_category: [0; 5],
+        };
         let reason = Reason::Harmful {
             exposed: side(14, 5),
             control: side(250, 21),

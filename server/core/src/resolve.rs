@@ -19,7 +19,11 @@ impl Hold {
     /// Whether this refuses the candidate of `rollout`, all of it: what moves together stays together.
     pub fn refuses(&self, rollout: &Rollout) -> bool {
         rollout.changes.iter().any(|change| {
-            change.package == self.package && self.version.as_ref().is_none_or(|version| change.to.as_ref() == Some(version))
+            change.package == self.package
+                && self
+                    .version
+                    .as_ref()
+                    .is_none_or(|version| change.to.as_ref() == Some(version))
         })
     }
 }

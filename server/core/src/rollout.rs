@@ -135,7 +135,8 @@ impl Rollout {
     pub fn share(&self) -> Share {
         match (&self.state, &self.epoch) {
             (State::Completed { .. }, _) => Share::ONE,
-            (State::RolledBack { .. } | State::Aborted { .. } | State::Superseded { .. }, _) | (_, None) => Share::ZERO,
+            (State::RolledBack { .. } | State::Aborted { .. } | State::Superseded { .. }, _)
+            | (_, None) => Share::ZERO,
             (_, Some(epoch)) => epoch.share,
         }
     }
@@ -172,7 +173,12 @@ impl Rollout {
         }
         let fleet = self.fleet.as_ref().unwrap_or(fleet);
         let at = self.epoch.as_ref().map(|epoch| (epoch.step, epoch.share));
-        path::ahead(&self.policy, fleet.population, fleet.prediction.variance, at)
+        path::ahead(
+            &self.policy,
+            fleet.population,
+            fleet.prediction.variance,
+            at,
+        )
     }
 
     /// Fails unless the table has `step` from here.
@@ -181,7 +187,15 @@ impl Rollout {
     /// Names the state and the step.
     pub fn check(&self, step: Step) -> Result<(), IllegalStep> {
         let state = self.state.kind();
-        if state.allows(step) { Ok(()) } else { Err(IllegalStep { id: self.id.clone(), state, step }) }
+        if state.allows(step) {
+            Ok(())
+        } else {
+            Err(IllegalStep {
+                id: self.id.clone(),
+                state,
+                step,
+            })
+        }
     }
 
     /// The rollout with a new epoch at a higher share.
@@ -194,19 +208,35 @@ impl Rollout {
         let fleet = next.fleet.get_or_insert(opening.fleet).clone();
         let mut prediction = next.prediction.take().unwrap_or(fleet.prediction);
         match &self.epoch {
-            Some(Epoch { step: PathStep::Stage, settled: Some(settled), .. }) => prediction.blend(&settled.control),
+            Some(Epoch {
+                step: PathStep::Stage,
+                settled: Some(settled),
+                ..
+            }) => prediction.blend(&settled.control),
             Some(Epoch { settled: None, .. }) => next.bet.close_early(),
             _ => {}
         }
         let (step, share) = opening.to;
         let rho = share.raise_from(self.last_share());
-        let rates = if matches!(step, PathStep::Pilot(_)) { prediction.pilot_rates() } else { prediction.rates };
+        let rates = if matches!(step, PathStep::Pilot(_)) {
+            prediction.pilot_rates()
+        } else {
+            prediction.rates
+        };
         if rho < 1.0 && share < Share::ONE {
-            next.bet.start_epoch(EpochRates { rho, rates, categories: prediction.categories });
+            next.bet.start_epoch(EpochRates {
+                rho,
+                rates,
+                categories: prediction.categories,
+            });
         } else {
             next.bet.end_epoch();
         }
-        let bake = if matches!(step, PathStep::Pilot(_)) { self.policy.pilot_bake } else { self.policy.bake };
+        let bake = if matches!(step, PathStep::Pilot(_)) {
+            self.policy.pilot_bake
+        } else {
+            self.policy.bake
+        };
         next.epoch = Some(Epoch {
             index: self.epoch_index() + 1,
             step,
@@ -250,6 +280,10 @@ impl Rollout {
     /// If the table has no such step.
     pub fn enter(&self, step: Step, state: State, now: Timestamp) -> Result<Self, IllegalStep> {
         self.check(step)?;
-        Ok(Self { state, updated_at: now, ..self.clone() })
+        Ok(Self {
+            state,
+            updated_at: now,
+            ..self.clone()
+        })
     }
 }

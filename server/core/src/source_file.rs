@@ -47,7 +47,11 @@ type Replacement = (std::ops::Range<usize>, String);
 ///
 /// # Errors
 /// If the file is no text, or a pin is missing or holds another version; then nothing is changed.
-pub fn edit(ecosystem: Ecosystem, bytes: &[u8], changes: &[PackageChange]) -> Result<Edited, EditError> {
+pub fn edit(
+    ecosystem: Ecosystem,
+    bytes: &[u8],
+    changes: &[PackageChange],
+) -> Result<Edited, EditError> {
     let text = std::str::from_utf8(bytes).map_err(|_| EditError::NotText)?;
     let mut replacements: Vec<Replacement> = Vec::new();
     let mut already = Vec::new();
@@ -63,11 +67,18 @@ pub fn edit(ecosystem: Ecosystem, bytes: &[u8], changes: &[PackageChange]) -> Re
     for (range, with) in replacements {
         edited.replace_range(range, &with);
     }
-    Ok(Edited { bytes: edited.into_bytes(), already })
+    Ok(Edited {
+        bytes: edited.into_bytes(),
+        already,
+    })
 }
 
 /// What a change takes; nothing if the file has it already.
-fn replacements_of(ecosystem: Ecosystem, text: &str, change: &PackageChange) -> Result<Vec<Replacement>, EditError> {
+fn replacements_of(
+    ecosystem: Ecosystem,
+    text: &str,
+    change: &PackageChange,
+) -> Result<Vec<Replacement>, EditError> {
     let mut replacements = Vec::new();
     let mut other: Option<Pin> = None;
     let mut is_there = false;
@@ -75,7 +86,9 @@ fn replacements_of(ecosystem: Ecosystem, text: &str, change: &PackageChange) -> 
         let (pin, version) = match find_pin(ecosystem, logical.text) {
             Ok(Some(Found { pin, version })) => (pin, version),
             Ok(None) => continue,
-            Err(_) if names_with_hash(ecosystem, logical.text, change) => return Err(EditError::Hashed(logical.number)),
+            Err(_) if names_with_hash(ecosystem, logical.text, change) => {
+                return Err(EditError::Hashed(logical.number));
+            }
             Err(_) => continue,
         };
         if pin.package != change.package || pin.marker != change.marker {
@@ -97,7 +110,11 @@ fn replacements_of(ecosystem: Ecosystem, text: &str, change: &PackageChange) -> 
     match (other, &change.from, &change.to) {
         _ if is_there || !replacements.is_empty() => Ok(replacements),
         (Some(pin), from, to) => {
-            let words = |version: &Option<crate::version::Version>| version.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            let words = |version: &Option<crate::version::Version>| {
+                version
+                    .as_ref()
+                    .map_or_else(|| "none".to_owned(), ToString::to_string)
+            };
             Err(EditError::OtherVersion {
                 package: change.package.written().to_owned(),
                 found: pin.version.to_string(),
@@ -107,7 +124,11 @@ fn replacements_of(ecosystem: Ecosystem, text: &str, change: &PackageChange) -> 
         }
         (None, _, None) => Ok(Vec::new()),
         (None, None, Some(to)) => {
-            let pin = Pin { package: change.package.clone(), version: to.clone(), marker: change.marker.clone() };
+            let pin = Pin {
+                package: change.package.clone(),
+                version: to.clone(),
+                marker: change.marker.clone(),
+            };
             Ok(vec![insertion(ecosystem, text, &pin)])
         }
         (None, Some(_), Some(_)) => Err(EditError::Missing(change.package.written().to_owned())),
@@ -115,7 +136,12 @@ fn replacements_of(ecosystem: Ecosystem, text: &str, change: &PackageChange) -> 
 }
 
 fn names_with_hash(ecosystem: Ecosystem, line: &str, change: &PackageChange) -> bool {
-    let requirement = line.split("--hash").next().unwrap_or_default().trim().trim_end_matches('\\');
+    let requirement = line
+        .split("--hash")
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .trim_end_matches('\\');
     line.contains("--hash")
         && matches!(find_pin(ecosystem, requirement), Ok(Some(found)) if found.pin.package == change.package)
 }
@@ -127,9 +153,18 @@ fn insertion(ecosystem: Ecosystem, text: &str, pin: &Pin) -> Replacement {
         matches!(find_pin(ecosystem, logical.text), Ok(Some(found)) if found.pin.package.normal() > pin.package.normal())
     });
     match later {
-        Some(logical) => (logical.start..logical.start, format!("{}{line_end}", PinLine(pin))),
-        None if text.is_empty() || text.ends_with('\n') => (text.len()..text.len(), format!("{}{line_end}", PinLine(pin))),
-        None => (text.len()..text.len(), format!("{line_end}{}", PinLine(pin))),
+        Some(logical) => (
+            logical.start..logical.start,
+            format!("{}{line_end}", PinLine(pin)),
+        ),
+        None if text.is_empty() || text.ends_with('\n') => (
+            text.len()..text.len(),
+            format!("{}{line_end}", PinLine(pin)),
+        ),
+        None => (
+            text.len()..text.len(),
+            format!("{line_end}{}", PinLine(pin)),
+        ),
     }
 }
 
@@ -142,7 +177,12 @@ mod tests {
     use crate::name::PackageName;
     use crate::version::Version;
 
-    fn change(package: &str, marker: Option<&str>, from: Option<&str>, to: Option<&str>) -> PackageChange {
+    fn change(
+        package: &str,
+        marker: Option<&str>,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> PackageChange {
         let version = |text| Version::parse(Ecosystem::Pypi, text).expect("a version");
         let with_marker = pin(Ecosystem::Pypi, package, "1", marker).expect("a pin");
         PackageChange {
@@ -161,7 +201,12 @@ mod tests {
     #[test]
     fn only_the_version_changes() {
         let text = "\u{feff}# top\r\nJinja2 === 2.11.3  # why\r\nMarkupSafe===2.1.0;python_version>='3.7'\r\nsix==1.0";
-        let change = change("markupsafe", Some("python_version >= '3.7'"), Some("2.1.0"), Some("2.0.1"));
+        let change = change(
+            "markupsafe",
+            Some("python_version >= '3.7'"),
+            Some("2.1.0"),
+            Some("2.0.1"),
+        );
         assert_eq!(
             edited(text, &[change]).expect("edits"),
             "\u{feff}# top\r\nJinja2 === 2.11.3  # why\r\nMarkupSafe===2.0.1;python_version>='3.7'\r\nsix==1.0"
@@ -171,27 +216,57 @@ mod tests {
     #[test]
     fn a_file_that_has_the_version_stays_as_it_is() {
         let change = change("six", None, Some("1.1"), Some("1.0"));
-        let result = edit(Ecosystem::Pypi, b"six==1.0\n", std::slice::from_ref(&change)).expect("edits");
-        assert_eq!((result.bytes, result.already), (b"six==1.0\n".to_vec(), vec![change]));
+        let result = edit(
+            Ecosystem::Pypi,
+            b"six==1.0\n",
+            std::slice::from_ref(&change),
+        )
+        .expect("edits");
+        assert_eq!(
+            (result.bytes, result.already),
+            (b"six==1.0\n".to_vec(), vec![change])
+        );
     }
 
     #[test]
     fn what_cannot_be_edited_is_said() {
         let change = change("six", None, Some("1.1"), Some("1.0"));
-        let refused = |text: &str| edited(text, std::slice::from_ref(&change)).expect_err("refused").to_string();
-        assert_eq!(refused("six==1.2\n"), "it pins `six` to 1.2, which is neither 1.1 nor 1.0");
+        let refused = |text: &str| {
+            edited(text, std::slice::from_ref(&change))
+                .expect_err("refused")
+                .to_string()
+        };
+        assert_eq!(
+            refused("six==1.2\n"),
+            "it pins `six` to 1.2, which is neither 1.1 nor 1.0"
+        );
         assert_eq!(refused("a==1\n"), "it has no pin of `six`");
-        assert_eq!(refused("a==1\nsix==1.1 \\\n  --hash=sha256:00\n"), "line 2 carries a hash, which a new version would not match");
-        assert_eq!(edit(Ecosystem::Pypi, b"\xff", &[change]), Err(EditError::NotText));
+        assert_eq!(
+            refused("a==1\nsix==1.1 \\\n  --hash=sha256:00\n"),
+            "line 2 carries a hash, which a new version would not match"
+        );
+        assert_eq!(
+            edit(Ecosystem::Pypi, b"\xff", &[change]),
+            Err(EditError::NotText)
+        );
     }
 
     #[test]
     fn pins_come_and_go_in_their_place() {
         let come = change("foo", None, None, Some("1.0"));
-        assert_eq!(edited("a==1\nz==1\n", std::slice::from_ref(&come)).expect("edits"), "a==1\nfoo==1.0\nz==1\n");
-        assert_eq!(edited("a==1", std::slice::from_ref(&come)).expect("edits"), "a==1\nfoo==1.0");
+        assert_eq!(
+            edited("a==1\nz==1\n", std::slice::from_ref(&come)).expect("edits"),
+            "a==1\nfoo==1.0\nz==1\n"
+        );
+        assert_eq!(
+            edited("a==1", std::slice::from_ref(&come)).expect("edits"),
+            "a==1\nfoo==1.0"
+        );
         let go = come.reversed();
-        assert_eq!(edited("a==1\nfoo==1.0\nz==1\n", &[go]).expect("edits"), "a==1\nz==1\n");
+        assert_eq!(
+            edited("a==1\nfoo==1.0\nz==1\n", &[go]).expect("edits"),
+            "a==1\nz==1\n"
+        );
     }
 
     proptest! {

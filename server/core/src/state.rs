@@ -128,8 +128,12 @@ pub enum Step {
 
 /// Every step that exists.
 pub const TRANSITIONS: &[(StateKind, Step, StateKind)] = {
-    use Step::{Abort, Complete, Conclude, Freeze, Pause, Raise, Resume, RollBack, Settle, Supersede};
-    use StateKind::{Aborted, Baking, Completed, Frozen, Gating, Inconclusive, Paused, RolledBack, Superseded};
+    use StateKind::{
+        Aborted, Baking, Completed, Frozen, Gating, Inconclusive, Paused, RolledBack, Superseded,
+    };
+    use Step::{
+        Abort, Complete, Conclude, Freeze, Pause, Raise, Resume, RollBack, Settle, Supersede,
+    };
     &[
         (Gating, Raise, Baking),
         (Gating, Abort, Aborted),
@@ -181,7 +185,11 @@ impl State {
     pub const fn is_open(&self) -> bool {
         matches!(
             self.kind(),
-            StateKind::Gating | StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive
+            StateKind::Gating
+                | StateKind::Baking
+                | StateKind::Paused
+                | StateKind::Frozen
+                | StateKind::Inconclusive
         )
     }
 }
@@ -204,7 +212,9 @@ impl StateKind {
 
     /// Whether `step` leads on from here.
     pub fn allows(self, step: Step) -> bool {
-        TRANSITIONS.iter().any(|(from, by, _)| *from == self && *by == step)
+        TRANSITIONS
+            .iter()
+            .any(|(from, by, _)| *from == self && *by == step)
     }
 }
 
@@ -240,12 +250,18 @@ impl fmt::Display for Step {
 
 /// The table as a Mermaid state diagram.
 pub fn diagram() -> String {
-    let mut lines = vec!["stateDiagram-v2".to_owned(), "    [*] --> gating".to_owned()];
+    let mut lines = vec![
+        "stateDiagram-v2".to_owned(),
+        "    [*] --> gating".to_owned(),
+    ];
     let node = |state: StateKind| state.as_str().replace(' ', "_");
     for (from, step, to) in TRANSITIONS {
         lines.push(format!("    {} --> {}: {step}", node(*from), node(*to)));
     }
-    for (_, _, end) in TRANSITIONS.iter().filter(|(_, _, to)| !TRANSITIONS.iter().any(|(from, _, _)| from == to)) {
+    for (_, _, end) in TRANSITIONS
+        .iter()
+        .filter(|(_, _, to)| !TRANSITIONS.iter().any(|(from, _, _)| from == to))
+    {
         let line = format!("    {} --> [*]", node(*end));
         if !lines.contains(&line) {
             lines.push(line);
@@ -262,7 +278,10 @@ mod tests {
     fn every_open_state_can_be_stopped_at_once() {
         use StateKind::{Baking, Frozen, Gating, Inconclusive, Paused};
         for state in [Gating, Baking, Paused, Frozen, Inconclusive] {
-            assert!(state.allows(Step::Abort) && state.allows(Step::RollBack), "{state}");
+            assert!(
+                state.allows(Step::Abort) && state.allows(Step::RollBack),
+                "{state}"
+            );
         }
     }
 
@@ -277,13 +296,22 @@ mod tests {
     #[test]
     fn a_step_leads_to_one_state() {
         for (i, (from, step, _)) in TRANSITIONS.iter().enumerate() {
-            assert!(TRANSITIONS[..i].iter().all(|(f, s, _)| (f, s) != (from, step)), "{from} {step} stands twice");
+            assert!(
+                TRANSITIONS[..i]
+                    .iter()
+                    .all(|(f, s, _)| (f, s) != (from, step)),
+                "{from} {step} stands twice"
+            );
         }
     }
 
     #[test]
     fn the_drawn_diagram_is_the_table() {
         let page = include_str!("../../ARCHITECTURE.md");
-        assert!(page.contains(&diagram()), "put this into server/ARCHITECTURE.md:\n{}", diagram());
+        assert!(
+            page.contains(&diagram()),
+            "put this into server/ARCHITECTURE.md:\n{}",
+            diagram()
+        );
     }
 }

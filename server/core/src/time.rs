@@ -64,7 +64,12 @@ impl fmt::Display for Timestamp {
 /// A length of time for people: its two largest units, such as `1 d 4 h` or `8 min`.
 pub fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
-    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
     let words: Vec<String> = units
         .iter()
         .skip_while(|(n, _)| *n == 0)
@@ -72,7 +77,11 @@ pub fn in_words(duration: Duration) -> String {
         .filter(|(n, _)| *n > 0)
         .map(|(n, unit)| format!("{n} {unit}"))
         .collect();
-    if words.is_empty() { "0 s".to_owned() } else { words.join(" ") }
+    if words.is_empty() {
+        "0 s".to_owned()
+    } else {
+        words.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_moment_prints_as_rfc_3339() {
-        assert_eq!(Timestamp::from_unix_ms(1_700_000_000_999).to_string(), "2023-11-14T22:13:20Z");
+        assert_eq!(
+            Timestamp::from_unix_ms(1_700_000_000_999).to_string(),
+            "2023-11-14T22:13:20Z"
+        );
     }
 
     #[test]

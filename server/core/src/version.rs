@@ -52,22 +52,39 @@ impl Version {
     /// # Errors
     /// If it is none there, or a range.
     pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Self, InvalidVersion> {
-        let refuse = |cause: String| InvalidVersion { text: text.chars().take(64).collect(), ecosystem, cause };
+        let refuse = |cause: String| InvalidVersion {
+            text: text.chars().take(64).collect(),
+            ecosystem,
+            cause,
+        };
         if text.is_empty() || text.len() > VERSION_BYTES_MAX {
             return Err(refuse(format!("give 1 to {VERSION_BYTES_MAX} bytes")));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refuse("it has a character that is not printable ASCII".to_owned()));
+            return Err(refuse(
+                "it has a character that is not printable ASCII".to_owned(),
+            ));
         }
-        let semver = |text: &str| semver::Version::parse(text).map(Parsed::SemVer).map_err(|error| refuse(error.to_string()));
+        let semver = |text: &str| {
+            semver::Version::parse(text)
+                .map(Parsed::SemVer)
+                .map_err(|error| refuse(error.to_string()))
+        };
         let parsed = match ecosystem {
             Ecosystem::Pypi => pep440_rs::Version::from_str(text)
                 .map(Parsed::Pep440)
                 .map_err(|error| refuse(error.to_string().replace('\n', " ")))?,
             Ecosystem::Cargo | Ecosystem::Npm => semver(text)?,
-            Ecosystem::Go => semver(text.strip_prefix('v').ok_or_else(|| refuse("it begins with `v`".to_owned()))?)?,
+            Ecosystem::Go => semver(
+                text.strip_prefix('v')
+                    .ok_or_else(|| refuse("it begins with `v`".to_owned()))?,
+            )?,
         };
-        Ok(Self { ecosystem, written: text.to_owned(), parsed })
+        Ok(Self {
+            ecosystem,
+            written: text.to_owned(),
+            parsed,
+        })
     }
 
     /// The version as written.
@@ -80,7 +97,9 @@ impl Version {
         match (&self.parsed, &other.parsed) {
             (Parsed::Pep440(a), Parsed::Pep440(b)) => a.cmp(b),
             (Parsed::SemVer(a), Parsed::SemVer(b)) => a.cmp_precedence(b),
-            (Parsed::Pep440(_), Parsed::SemVer(_)) | (Parsed::SemVer(_), Parsed::Pep440(_)) => self.ecosystem.cmp(&other.ecosystem),
+            (Parsed::Pep440(_), Parsed::SemVer(_)) | (Parsed::SemVer(_), Parsed::Pep440(_)) => {
+                self.ecosystem.cmp(&other.ecosystem)
+            }
         }
     }
 
@@ -128,7 +147,10 @@ impl TryFrom<Stored> for Version {
 
 impl From<Version> for Stored {
     fn from(version: Version) -> Self {
-        Self { ecosystem: version.ecosystem, version: version.written }
+        Self {
+            ecosystem: version.ecosystem,
+            version: version.written,
+        }
     }
 }
 
@@ -143,7 +165,16 @@ mod tests {
     #[test]
     fn pypi_versions_compare_by_pep_440() {
         let v = |text| version(Ecosystem::Pypi, text);
-        let order = ["1.0.dev1", "1.0a1", "1.0rc1", "1.0", "1.0+local.1", "1.0.post1", "1.1", "1!0.5"];
+        let order = [
+            "1.0.dev1",
+            "1.0a1",
+            "1.0rc1",
+            "1.0",
+            "1.0+local.1",
+            "1.0.post1",
+            "1.1",
+            "1!0.5",
+        ];
         for pair in order.windows(2) {
             assert!(v(pair[1]).is_newer_than(&v(pair[0])), "{pair:?}");
         }
@@ -161,7 +192,10 @@ mod tests {
         assert_ne!(v("1.0.0+b"), v("1.0.0+a"));
         let go = |text| version(Ecosystem::Go, text);
         assert!(go("v2.0.0+incompatible").is_newer_than(&go("v1.9.9")));
-        assert!(go("v0.0.0-20230101000000-abcdefabcdef").is_newer_than(&go("v0.0.0-20220101000000-abcdefabcdef")));
+        assert!(
+            go("v0.0.0-20230101000000-abcdefabcdef")
+                .is_newer_than(&go("v0.0.0-20220101000000-abcdefabcdef"))
+        );
     }
 
     #[test]

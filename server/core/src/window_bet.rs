@@ -44,7 +44,11 @@ pub enum Target {
 
 impl Target {
     fn sizes(&self) -> &'static [f64] {
-        if matches!(self, Self::Pair(_)) { &SIZES_PAIR } else { &SIZES }
+        if matches!(self, Self::Pair(_)) {
+            &SIZES_PAIR
+        } else {
+            &SIZES
+        }
     }
 }
 
@@ -124,17 +128,30 @@ impl WindowBet {
         };
         bet.add(Target::Any, WEIGHT_ANY);
         for category in Category::ALL {
-            bet.add(Target::Category(category), WEIGHT_CATEGORIES / Category::ALL.len() as f64);
+            bet.add(
+                Target::Category(category),
+                WEIGHT_CATEGORIES / Category::ALL.len() as f64,
+            );
         }
         for platform in platforms.iter().take(PLATFORM_SLOTS) {
-            bet.add(Target::Platform((*platform).to_owned()), WEIGHT_PLATFORMS / PLATFORM_SLOTS as f64);
+            bet.add(
+                Target::Platform((*platform).to_owned()),
+                WEIGHT_PLATFORMS / PLATFORM_SLOTS as f64,
+            );
         }
         bet
     }
 
     fn add(&mut self, target: Target, weight: f64) {
         let settled = vec![0.0; target.sizes().len()];
-        self.ledgers.push((target, Ledger { weight, settled, counts: Counts::default() }));
+        self.ledgers.push((
+            target,
+            Ledger {
+                weight,
+                settled,
+                counts: Counts::default(),
+            },
+        ));
     }
 
     /// Begins an epoch: settles the one before and fixes what the bets of this one assume.
@@ -151,7 +168,9 @@ impl WindowBet {
     }
 
     fn settle(&mut self) {
-        let Some(epoch) = self.epoch.take() else { return };
+        let Some(epoch) = self.epoch.take() else {
+            return;
+        };
         for (target, ledger) in &mut self.ledgers {
             ledger.settled = log_wealths(&epoch, target, ledger);
             ledger.counts = Counts::default();
@@ -172,33 +191,56 @@ impl WindowBet {
             let (concerned, hit) = match target {
                 Target::Any => (true, reveal.failure.is_some()),
                 Target::Category(category) => (true, reveal.failure == Some(*category)),
-                Target::Platform(platform) => (reveal.platform == Some(platform.as_str()), reveal.failure.is_some()),
-                Target::Pair(partner) => (reveal.partners.contains(&partner.as_str()), reveal.failure.is_some()),
+                Target::Platform(platform) => (
+                    reveal.platform == Some(platform.as_str()),
+                    reveal.failure.is_some(),
+                ),
+                Target::Pair(partner) => (
+                    reveal.partners.contains(&partner.as_str()),
+                    reveal.failure.is_some(),
+                ),
             };
             if concerned {
-                ledger.counts[reveal.stratum.min(STRATA - 1)][usize::from(hit)][usize::from(reveal.exposed)] +=
-                    reveal.count;
+                ledger.counts[reveal.stratum.min(STRATA - 1)][usize::from(hit)]
+                    [usize::from(reveal.exposed)] += reveal.count;
             }
         }
     }
 
     fn open_pair(&mut self, partner: &str) {
-        let pairs = self.ledgers.iter().filter(|(target, _)| matches!(target, Target::Pair(_)));
+        let pairs = self
+            .ledgers
+            .iter()
+            .filter(|(target, _)| matches!(target, Target::Pair(_)));
         let (mut known, mut open) = (false, 0);
         for (target, _) in pairs {
             open += 1;
             known |= *target == Target::Pair(partner.to_owned());
         }
         if !known && open < PAIR_SLOTS {
-            self.add(Target::Pair(partner.to_owned()), WEIGHT_PAIRS / PAIR_SLOTS as f64);
+            self.add(
+                Target::Pair(partner.to_owned()),
+                WEIGHT_PAIRS / PAIR_SLOTS as f64,
+            );
         }
     }
 
     /// The natural logarithm of the evidence of harm (an e-value).
     pub fn log_e(&self) -> f64 {
-        let cash = 1.0 - self.ledgers.iter().map(|(_, ledger)| ledger.weight).sum::<f64>();
+        let cash = 1.0
+            - self
+                .ledgers
+                .iter()
+                .map(|(_, ledger)| ledger.weight)
+                .sum::<f64>();
         let cash = (cash > 1e-12).then(|| cash.ln());
-        self.log_scale + log_sum_exp(self.ledgers.iter().flat_map(|(target, ledger)| self.terms(target, ledger)).chain(cash))
+        self.log_scale
+            + log_sum_exp(
+                self.ledgers
+                    .iter()
+                    .flat_map(|(target, ledger)| self.terms(target, ledger))
+                    .chain(cash),
+            )
     }
 
     fn terms(&self, target: &Target, ledger: &Ledger) -> Vec<f64> {
@@ -224,7 +266,12 @@ impl WindowBet {
     pub fn masses(&self) -> BTreeMap<Target, f64> {
         self.ledgers
             .iter()
-            .map(|(target, ledger)| (target.clone(), self.log_scale + log_sum_exp(self.terms(target, ledger).into_iter())))
+            .map(|(target, ledger)| {
+                (
+                    target.clone(),
+                    self.log_scale + log_sum_exp(self.terms(target, ledger).into_iter()),
+                )
+            })
             .collect()
     }
 
@@ -234,14 +281,20 @@ impl WindowBet {
         let masses = self.masses();
         let best = |pairs: bool| {
             let mut best: Option<(&Target, f64)> = None;
-            for (target, mass) in masses.iter().filter(|(target, _)| matches!(target, Target::Pair(_)) == pairs) {
+            for (target, mass) in masses
+                .iter()
+                .filter(|(target, _)| matches!(target, Target::Pair(_)) == pairs)
+            {
                 if best.is_none_or(|(_, most)| *mass > most) {
                     best = Some((target, *mass));
                 }
             }
             best
         };
-        let own = masses.iter().filter(|(target, _)| !matches!(target, Target::Pair(_))).map(|(_, mass)| *mass);
+        let own = masses
+            .iter()
+            .filter(|(target, _)| !matches!(target, Target::Pair(_)))
+            .map(|(_, mass)| *mass);
         match (best(true), best(false)) {
             (Some((pair, mass)), _) if mass > log_sum_exp(own) + LN_2 => pair.clone(),
             (_, Some((target, _))) => target.clone(),
@@ -277,14 +330,20 @@ fn log_wealths(epoch: &EpochRates, target: &Target, ledger: &Ledger) -> Vec<f64>
     let mut wealths = ledger.settled.clone();
     for (stratum, by_hit) in ledger.counts.iter().enumerate() {
         let rate = match target {
-            Target::Category(category) => category_rate(epoch.rates[stratum], &epoch.categories, *category),
+            Target::Category(category) => {
+                category_rate(epoch.rates[stratum], &epoch.categories, *category)
+            }
             Target::Any | Target::Pair(_) | Target::Platform(_) => epoch.rates[stratum],
         };
         let p = rate.clamp(RATE.0, RATE.1);
         for (hit, by_label) in by_hit.iter().enumerate() {
             for (exposed, count) in by_label.iter().enumerate().filter(|(_, count)| **count > 0) {
                 for (wealth, size) in wealths.iter_mut().zip(target.sizes()) {
-                    let r = if hit == 1 { size * (1.0 / p - 1.0) } else { -size };
+                    let r = if hit == 1 {
+                        size * (1.0 / p - 1.0)
+                    } else {
+                        -size
+                    };
                     *wealth += *count as f64 * log_odds_bet(epoch.rho, r, exposed == 1);
                 }
             }
@@ -301,5 +360,9 @@ fn log_odds_bet(rho: f64, r: f64, exposed: bool) -> f64 {
 
 fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
     let most = terms.clone().fold(f64::NEG_INFINITY, f64::max);
-    if most == f64::NEG_INFINITY { most } else { most + terms.map(|term| (term - most).exp()).sum::<f64>().ln() }
+    if most == f64::NEG_INFINITY {
+        most
+    } else {
+        most + terms.map(|term| (term - most).exp()).sum::<f64>().ln()
+    }
 }

@@ -20,17 +20,29 @@ impl Controller {
         rollout: &Rollout,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let entry = snapshot.pin_set(&rollout.pin_set).ok_or_else(|| Refusal::no_pin_set(&rollout.pin_set))?;
+        let entry = snapshot
+            .pin_set(&rollout.pin_set)
+            .ok_or_else(|| Refusal::no_pin_set(&rollout.pin_set))?;
         let mut pins = Pins::clone(&entry.baseline);
         rollout.changes.iter().for_each(|change| pins.apply(change));
         put_baseline(draft, entry, &pins, &entry.verbatim, now)
     }
 
     /// Blocks the versions of a rollout.
-    pub(crate) fn put_blocks(&self, draft: &mut Draft, snapshot: &Snapshot, rollout: &Rollout, reason: &Reason, now: Timestamp) {
+    pub(crate) fn put_blocks(
+        &self,
+        draft: &mut Draft,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        reason: &Reason,
+        now: Timestamp,
+    ) {
         for change in &rollout.changes {
             let Some(version) = &change.to else { continue };
-            if snapshot.block(&rollout.pin_set, &change.package, version).is_some() {
+            if snapshot
+                .block(&rollout.pin_set, &change.package, version)
+                .is_some()
+            {
                 continue;
             }
             let block = BlockRecord {
@@ -41,7 +53,10 @@ impl Controller {
                 rollout: rollout.id.clone(),
                 reason: reason.to_string(),
             };
-            draft.put(keys::block(&rollout.pin_set, &change.package, version), encode(&block));
+            draft.put(
+                keys::block(&rollout.pin_set, &change.package, version),
+                encode(&block),
+            );
         }
     }
 }

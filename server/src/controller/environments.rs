@@ -44,7 +44,11 @@ impl Controller {
     ///
     /// # Errors
     /// If the token is an environment's own, or the pin set is unknown or not the token's.
-    pub async fn enroll(&self, caller: &Identity, enrolment: Enrolment) -> Result<(EnvironmentRecord, String), Refusal> {
+    pub async fn enroll(
+        &self,
+        caller: &Identity,
+        enrolment: Enrolment,
+    ) -> Result<(EnvironmentRecord, String), Refusal> {
         caller.require(&[Role::Environment, Role::Ci])?;
         caller.require_pin_set(&enrolment.pin_set)?;
         if caller.environment.is_some() {
@@ -64,7 +68,10 @@ impl Controller {
         let token_key = keys::token(&secret);
         let now = self.clock.now();
         let mut draft = Draft::default();
-        let draw_key = enrolment.draw_key.as_ref().map_or(id.as_str(), |key| key.as_str());
+        let draw_key = enrolment
+            .draw_key
+            .as_ref()
+            .map_or(id.as_str(), |key| key.as_str());
         let ordinal = self.ordinal_for(&snapshot, draw_key, &mut draft).await?;
         let environment = EnvironmentRecord {
             id: id.clone(),
@@ -92,7 +99,12 @@ impl Controller {
     }
 
     /// The ordinal of a draw key, which it keeps for ever; the draft claims the next one where it has none.
-    async fn ordinal_for(&self, snapshot: &Snapshot, draw_key: &str, draft: &mut Draft) -> Result<Ordinal, Refusal> {
+    async fn ordinal_for(
+        &self,
+        snapshot: &Snapshot,
+        draw_key: &str,
+        draft: &mut Draft,
+    ) -> Result<Ordinal, Refusal> {
         if let Some(ordinal) = snapshot.ordinal(draw_key) {
             return Ok(ordinal);
         }
@@ -114,10 +126,16 @@ impl Controller {
     ///
     /// # Errors
     /// If there is none, or it is somebody else's.
-    pub fn environment(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<EnvironmentRecord, Refusal> {
+    pub fn environment(
+        &self,
+        caller: &Identity,
+        id: Option<&EnvironmentId>,
+    ) -> Result<EnvironmentRecord, Refusal> {
         let id = own_or(caller, id, &[Role::Viewer])?;
         let snapshot = self.snapshot();
-        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        let entry = snapshot
+            .environment(&id)
+            .ok_or_else(|| Refusal::no_environment(&id))?;
         caller.require_pin_set(&entry.stored.record.pin_set)?;
         Ok(EnvironmentRecord::clone(&entry.stored.record))
     }
@@ -126,10 +144,16 @@ impl Controller {
     ///
     /// # Errors
     /// As for [`Controller::environment`].
-    pub fn ecosystem_of(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<Ecosystem, Refusal> {
+    pub fn ecosystem_of(
+        &self,
+        caller: &Identity,
+        id: Option<&EnvironmentId>,
+    ) -> Result<Ecosystem, Refusal> {
         let environment = self.environment(caller, id)?;
         let snapshot = self.snapshot();
-        let entry = snapshot.pin_set(&environment.pin_set).ok_or_else(|| Refusal::no_pin_set(&environment.pin_set))?;
+        let entry = snapshot
+            .pin_set(&environment.pin_set)
+            .ok_or_else(|| Refusal::no_pin_set(&environment.pin_set))?;
         Ok(entry.stored.record.ecosystem)
     }
 
@@ -144,12 +168,21 @@ impl Controller {
         change: Change,
     ) -> Result<EnvironmentRecord, Refusal> {
         let id = own_or(caller, id, &[])?;
-        if change.holds.as_ref().is_some_and(|holds| holds.len() > HOLDS_MAX) {
-            return Err(Refusal::invalid("holds", format!("more than the {HOLDS_MAX} holds that an environment may have")));
+        if change
+            .holds
+            .as_ref()
+            .is_some_and(|holds| holds.len() > HOLDS_MAX)
+        {
+            return Err(Refusal::invalid(
+                "holds",
+                format!("more than the {HOLDS_MAX} holds that an environment may have"),
+            ));
         }
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
-        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        let entry = snapshot
+            .environment(&id)
+            .ok_or_else(|| Refusal::no_environment(&id))?;
         let mut record = EnvironmentRecord::clone(&entry.stored.record);
         let mut draft = Draft::default();
         if let Some(reporting) = change.reporting {
@@ -160,9 +193,15 @@ impl Controller {
         }
         if let Some(draw_key) = change.draw_key {
             record.draw_key = draw_key;
-            record.ordinal = self.ordinal_for(&snapshot, record.draw_key(), &mut draft).await?;
+            record.ordinal = self
+                .ordinal_for(&snapshot, record.draw_key(), &mut draft)
+                .await?;
         }
-        draft.replace(keys::environment(&id), entry.stored.modified, encode(&record));
+        draft.replace(
+            keys::environment(&id),
+            entry.stored.modified,
+            encode(&record),
+        );
         self.commit(draft).await?;
         Ok(record)
     }
@@ -173,14 +212,23 @@ impl Controller {
     ///
     /// # Errors
     /// If it is somebody else's and the caller is no admin.
-    pub async fn delete_environment(&self, caller: &Identity, id: Option<&EnvironmentId>) -> Result<EnvironmentId, Refusal> {
+    pub async fn delete_environment(
+        &self,
+        caller: &Identity,
+        id: Option<&EnvironmentId>,
+    ) -> Result<EnvironmentId, Refusal> {
         let id = own_or(caller, id, &[Role::Admin])?;
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
-        let entry = snapshot.environment(&id).ok_or_else(|| Refusal::no_environment(&id))?;
+        let entry = snapshot
+            .environment(&id)
+            .ok_or_else(|| Refusal::no_environment(&id))?;
         let record = &entry.stored.record;
         let mut draft = Draft::default();
-        draft.require(Condition::Modified(keys::environment(&id), entry.stored.modified));
+        draft.require(Condition::Modified(
+            keys::environment(&id),
+            entry.stored.modified,
+        ));
         draft.delete(keys::environment(&id));
         draft.delete(super::Key::new(format!("{}{}", keys::TOKEN, record.token)));
         if snapshot.members(record.ordinal).count() <= 1 {
@@ -192,14 +240,24 @@ impl Controller {
 }
 
 /// The environment that is meant: the caller's own, or another if the caller has one of the roles.
-fn own_or(caller: &Identity, id: Option<&EnvironmentId>, others: &[Role]) -> Result<EnvironmentId, Refusal> {
+fn own_or(
+    caller: &Identity,
+    id: Option<&EnvironmentId>,
+    others: &[Role],
+) -> Result<EnvironmentId, Refusal> {
     match (id, &caller.environment) {
         (Some(id), Some(own)) if id == own => Ok(id.clone()),
         (None, Some(own)) => Ok(own.clone()),
-        (None, None) => Err(Refusal::invalid("id", "this token belongs to no environment; name one")),
+        (None, None) => Err(Refusal::invalid(
+            "id",
+            "this token belongs to no environment; name one",
+        )),
         (Some(id), _) => {
             if others.is_empty() {
-                return Err(Refusal::WrongRole { has: caller.role, needs: vec![Role::Environment] });
+                return Err(Refusal::WrongRole {
+                    has: caller.role,
+                    needs: vec![Role::Environment],
+                });
             }
             caller.require(others)?;
             Ok(id.clone())

@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::{Controller, Gate, Identity, Journaled, Refusal};
 use crate::snapshot::subject;
-use crate::store::records::{EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen};
+use crate::store::records::{
+    EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen,
+};
 use crate::store::{Commit, Condition, Error, Operation, Store, Transaction, keys};
 
 /// Reports of one batch, at most.
@@ -92,7 +94,9 @@ impl Seen {
 
 impl Journal {
     /// The journal as the store has it: what was acknowledged and not folded goes to the fold first.
-    pub(super) async fn load(store: &dyn Store) -> Result<(Self, mpsc::UnboundedReceiver<Journaled>), Error> {
+    pub(super) async fn load(
+        store: &dyn Store,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Journaled>), Error> {
         let (to_fold, folded) = mpsc::unbounded_channel();
         let mut seen = Seen::default();
         for entry in super::read_all(store, keys::SEEN).await? {
@@ -107,7 +111,11 @@ impl Journal {
         for entry in waiting {
             let record = JournalRecord::decode(&entry.key, &entry.value)?;
             note_all(&mut seen, &record, entry.created);
-            let journaled = Journaled { key: entry.key, revision: entry.created, record };
+            let journaled = Journaled {
+                key: entry.key,
+                revision: entry.created,
+                record,
+            };
             to_fold.send(journaled).expect("the receiver is held below");
         }
         let journal = Self {
@@ -123,7 +131,12 @@ impl Journal {
 }
 
 fn note_all(seen: &mut Seen, record: &JournalRecord, revision: u64) {
-    for (index, entry) in record.entries.iter().enumerate().filter(|(_, entry)| entry.report != 0) {
+    for (index, entry) in record
+        .entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.report != 0)
+    {
         seen.note(entry.at.day(), entry.report, order(revision, index));
     }
 }
@@ -143,24 +156,33 @@ impl Controller {
         let Some(id) = &caller.environment else {
             return Err(Refusal::Precondition {
                 code: "NOT_ENROLLED",
-                cause: "this token belongs to no environment, so its reports cannot be counted".to_owned(),
+                cause: "this token belongs to no environment, so its reports cannot be counted"
+                    .to_owned(),
                 hint: "`pinion join` enrols one".to_owned(),
             });
         };
         let snapshot = self.snapshot();
-        let environment = &snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?.stored.record;
+        let environment = &snapshot
+            .environment(id)
+            .ok_or_else(|| Refusal::no_environment(id))?
+            .stored
+            .record;
         if !environment.reporting {
             return Err(Refusal::no_consent());
         }
         if reports.is_empty() || reports.len() > REPORTS_MAX {
             return Err(Refusal::invalid(
                 "reports",
-                format!("a batch of {} reports; send 1 to {REPORTS_MAX} at a time", reports.len()),
+                format!(
+                    "a batch of {} reports; send 1 to {REPORTS_MAX} at a time",
+                    reports.len()
+                ),
             ));
         }
         let now = self.clock.now();
         for (index, report) in reports.iter().enumerate() {
-            self.check_report(environment, report, now).map_err(|refusal| at_index(refusal, index))?;
+            self.check_report(environment, report, now)
+                .map_err(|refusal| at_index(refusal, index))?;
         }
         let taken = self.journal_reports(environment, reports, now).await?;
         self.metrics.reports(taken.accepted, taken.repeated);
@@ -168,27 +190,47 @@ impl Controller {
         Ok(taken)
     }
 
-    fn check_report(&self, environment: &EnvironmentRecord, report: &Report, now: Timestamp) -> Result<(), Refusal> {
+    fn check_report(
+        &self,
+        environment: &EnvironmentRecord,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let made = report
             .id
             .get_timestamp()
             .filter(|_| report.id.get_version_num() == 7)
             .map(|time| time.to_unix())
-            .and_then(|(seconds, nanos)| Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000)))
+            .and_then(|(seconds, nanos)| {
+                Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000))
+            })
             .map(Timestamp::from_unix_ms)
-            .ok_or_else(|| Refusal::invalid("report_id", format!("`{}` is no UUID of version 7", report.id)))?;
+            .ok_or_else(|| {
+                Refusal::invalid(
+                    "report_id",
+                    format!("`{}` is no UUID of version 7", report.id),
+                )
+            })?;
         if made < now.minus(AGE_MAX) || made > now.plus(AHEAD_MAX) {
             return Err(Refusal::invalid(
                 "report_id",
-                format!("it was made on {made}, and it is {now}: reports are taken for 7 d; drop it, or set the clock"),
+                format!(
+                    "it was made on {made}, and it is {now}: reports are taken for 7 d; drop it, or set the clock"
+                ),
             ));
         }
         if report.rollouts.len() > ROLLOUTS_MAX {
-            return Err(Refusal::invalid("rollouts", format!("more than {ROLLOUTS_MAX}")));
+            return Err(Refusal::invalid(
+                "rollouts",
+                format!("more than {ROLLOUTS_MAX}"),
+            ));
         }
         let snapshot = self.snapshot();
         for id in &report.rollouts {
-            let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+            let rollout = &snapshot
+                .rollout(id)
+                .ok_or_else(|| Refusal::no_rollout(id))?
+                .record;
             let subject = subject(environment);
             let exposed = rollout.pin_set == environment.pin_set
                 && subject.is_eligible(rollout)
@@ -196,7 +238,9 @@ impl Controller {
             if !exposed {
                 return Err(Refusal::Precondition {
                     code: "NOT_IN_ROLLOUT",
-                    cause: format!("this environment has never had the candidate of rollout `{id}`"),
+                    cause: format!(
+                        "this environment has never had the candidate of rollout `{id}`"
+                    ),
                     hint: "report the rollouts that the last pull of pins named".to_owned(),
                 });
             }
@@ -204,7 +248,12 @@ impl Controller {
         Ok(())
     }
 
-    async fn journal_reports(&self, environment: &EnvironmentRecord, reports: &[Report], now: Timestamp) -> Result<Taken, Refusal> {
+    async fn journal_reports(
+        &self,
+        environment: &EnvironmentRecord,
+        reports: &[Report],
+        now: Timestamp,
+    ) -> Result<Taken, Refusal> {
         if self.journal.backlog.load(Ordering::Relaxed) >= BACKLOG_MAX {
             return Err(Refusal::Exhausted {
                 cause: format!("{BACKLOG_MAX} batches of reports wait to be counted"),
@@ -217,7 +266,12 @@ impl Controller {
                 let hash = hash_of(environment, report.id);
                 if !seen.contains(hash) && entries.iter().all(|entry| entry.report != hash) {
                     let event = JournalEvent::Reported(report.outcome);
-                    entries.push(JournalEntry { ordinal: environment.ordinal, report: hash, at: now, event });
+                    entries.push(JournalEntry {
+                        ordinal: environment.ordinal,
+                        report: hash,
+                        at: now,
+                        event,
+                    });
                 }
             }
         }
@@ -246,7 +300,16 @@ impl Controller {
             note_all(&mut seen, &record, revision);
         }
         self.journal.backlog.fetch_add(1, Ordering::Relaxed);
-        if self.journal.to_fold.send(Journaled { key, revision, record }).is_err() {
+        if self
+            .journal
+            .to_fold
+            .send(Journaled {
+                key,
+                revision,
+                record,
+            })
+            .is_err()
+        {
             self.journal.poisoned.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -259,7 +322,9 @@ impl Controller {
 
     /// Whether this is the place at which a report counts; a repeat of it counts nowhere.
     pub(crate) fn counts_at(&self, entry: &JournalEntry, order: Order) -> bool {
-        let Ok(mut seen) = self.journal.seen.lock() else { return false };
+        let Ok(mut seen) = self.journal.seen.lock() else {
+            return false;
+        };
         seen.note(entry.at.day(), entry.report, order) == order
     }
 
@@ -284,7 +349,10 @@ impl Controller {
 
 /// A hash of a report's id, bound to its environment so that nobody can use up another's ids. Never 0.
 fn hash_of(environment: &EnvironmentRecord, id: Uuid) -> u64 {
-    let digest = Sha256::new().chain_update(environment.id.as_str()).chain_update(id.as_bytes()).finalize();
+    let digest = Sha256::new()
+        .chain_update(environment.id.as_str())
+        .chain_update(id.as_bytes())
+        .finalize();
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&digest[..8]);
     u64::from_le_bytes(bytes).max(1)
@@ -292,10 +360,15 @@ fn hash_of(environment: &EnvironmentRecord, id: Uuid) -> u64 {
 
 fn at_index(refusal: Refusal, index: usize) -> Refusal {
     match refusal {
-        Refusal::Invalid { field, cause } => Refusal::Invalid { field: format!("reports[{index}].{field}"), cause },
-        Refusal::Precondition { code, cause, hint } => {
-            Refusal::Precondition { code, cause: format!("reports[{index}]: {cause}"), hint }
-        }
+        Refusal::Invalid { field, cause } => Refusal::Invalid {
+            field: format!("reports[{index}].{field}"),
+            cause,
+        },
+        Refusal::Precondition { code, cause, hint } => Refusal::Precondition {
+            code,
+            cause: format!("reports[{index}]: {cause}"),
+            hint,
+        },
         other => other,
     }
 }

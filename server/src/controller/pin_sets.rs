@@ -78,7 +78,10 @@ impl Controller {
         self.check_rules(&policy, source.as_ref())?;
         let _lock = self.lock().await;
         if self.snapshot().pin_set(name).is_some() {
-            return Err(Refusal::Exists { kind: "pin set", name: name.to_string() });
+            return Err(Refusal::Exists {
+                kind: "pin set",
+                name: name.to_string(),
+            });
         }
         let now = self.clock.now();
         let record = PinSetRecord {
@@ -98,13 +101,19 @@ impl Controller {
     }
 
     fn check_rules(&self, policy: &Policy, source: Option<&SourceRecord>) -> Result<(), Refusal> {
-        policy.validate().map_err(|error| Refusal::invalid("policy", error))?;
+        policy
+            .validate()
+            .map_err(|error| Refusal::invalid("policy", error))?;
         let Some(source) = source else { return Ok(()) };
         if !self.forges.contains(&source.forge) {
             let known: Vec<String> = self.forges.iter().map(ToString::to_string).collect();
             return Err(Refusal::invalid(
                 "source.forge",
-                format!("no forge `{}` is configured; the server knows: {}", source.forge, none_or(&known)),
+                format!(
+                    "no forge `{}` is configured; the server knows: {}",
+                    source.forge,
+                    none_or(&known)
+                ),
             ));
         }
         check_git_name("source.branch", &source.branch)?;
@@ -148,7 +157,11 @@ impl Controller {
     ///
     /// # Errors
     /// If the revision is stale, a line cannot be kept, a version is blocked, or an open rollout is in the way.
-    pub async fn import_pins(&self, caller: &Identity, import: &Import) -> Result<Imported, Refusal> {
+    pub async fn import_pins(
+        &self,
+        caller: &Identity,
+        import: &Import,
+    ) -> Result<Imported, Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         caller.require_pin_set(&import.name)?;
         let _lock = self.lock().await;
@@ -166,13 +179,23 @@ impl Controller {
                 && let Some(block) = snapshot.block(&import.name, &change.package, to)
             {
                 let block = &block.record;
-                return Err(Refusal::blocked(&import.name, &change.package, to.as_str(), block.at, &block.rollout));
+                return Err(Refusal::blocked(
+                    &import.name,
+                    &change.package,
+                    to.as_str(),
+                    block.at,
+                    &block.rollout,
+                ));
             }
         }
         let in_the_way: Vec<_> = snapshot
             .open_rollouts(&import.name)
             .iter()
-            .filter(|rollout| changes.iter().any(|change| rollout.concerns(&change.package)))
+            .filter(|rollout| {
+                changes
+                    .iter()
+                    .any(|change| rollout.concerns(&change.package))
+            })
             .collect();
         if let (Some(rollout), false) = (in_the_way.first(), import.supersede) {
             return Err(Refusal::Precondition {
@@ -185,9 +208,16 @@ impl Controller {
                 hint: "wait until it has ended, abort it, or import with `--supersede`".to_owned(),
             });
         }
-        let superseded = in_the_way.iter().map(|rollout| rollout.id.clone()).collect();
+        let superseded = in_the_way
+            .iter()
+            .map(|rollout| rollout.id.clone())
+            .collect();
         let verbatim: Vec<String> = parsed.unkept.iter().map(|line| line.text.clone()).collect();
-        let imported = Imported { changes, unkept: parsed.unkept, superseded };
+        let imported = Imported {
+            changes,
+            unkept: parsed.unkept,
+            superseded,
+        };
         let mut draft = Draft::default();
         put_baseline(&mut draft, entry, &parsed.pins, &verbatim, self.clock.now())?;
         if import.validate_only || (imported.changes.is_empty() && verbatim == *entry.verbatim) {
@@ -201,7 +231,14 @@ impl Controller {
                 actor: caller.actor.clone(),
                 reason: Reason::TakenOver { by: None },
             };
-            close(&mut draft, &snapshot, rollout, self.standing(&rollout.id).as_deref(), closing, at)?;
+            close(
+                &mut draft,
+                &snapshot,
+                rollout,
+                self.standing(&rollout.id).as_deref(),
+                closing,
+                at,
+            )?;
         }
         self.commit(draft).await?;
         self.wake_promotion();
@@ -224,15 +261,22 @@ impl Controller {
         caller.require_pin_set(pin_set)?;
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
-        let entry = snapshot.pin_set(pin_set).ok_or_else(|| Refusal::no_pin_set(pin_set))?;
+        let entry = snapshot
+            .pin_set(pin_set)
+            .ok_or_else(|| Refusal::no_pin_set(pin_set))?;
         let ecosystem = entry.stored.record.ecosystem;
-        let package = PackageName::parse(ecosystem, package).map_err(|error| Refusal::invalid("package", error))?;
-        let version = Version::parse(ecosystem, version).map_err(|error| Refusal::invalid("version", error))?;
-        let block = snapshot.block(pin_set, &package, &version).ok_or_else(|| Refusal::NotFound {
-            kind: "block",
-            name: format!("{} {version} in {pin_set}", package.written()),
-            hint: "`pinion pin-set blocks` shows those there are",
-        })?;
+        let package = PackageName::parse(ecosystem, package)
+            .map_err(|error| Refusal::invalid("package", error))?;
+        let version = Version::parse(ecosystem, version)
+            .map_err(|error| Refusal::invalid("version", error))?;
+        let block =
+            snapshot
+                .block(pin_set, &package, &version)
+                .ok_or_else(|| Refusal::NotFound {
+                    kind: "block",
+                    name: format!("{} {version} in {pin_set}", package.written()),
+                    hint: "`pinion pin-set blocks` shows those there are",
+                })?;
         let key = keys::block(pin_set, &block.record.package, &block.record.version);
         let mut draft = Draft::default();
         draft.require(Condition::Modified(key.clone(), block.modified));
@@ -249,10 +293,15 @@ pub(super) fn current<'a>(
     name: &PinSetName,
     expected_revision: u64,
 ) -> Result<&'a PinSetEntry, Refusal> {
-    let entry = snapshot.pin_set(name).ok_or_else(|| Refusal::no_pin_set(name))?;
+    let entry = snapshot
+        .pin_set(name)
+        .ok_or_else(|| Refusal::no_pin_set(name))?;
     let revision = entry.stored.record.revision;
     if expected_revision != 0 && expected_revision != revision {
-        return Err(Refusal::Stale { what: format!("pin set `{name}`"), now: format!("at revision {revision}") });
+        return Err(Refusal::Stale {
+            what: format!("pin set `{name}`"),
+            now: format!("at revision {revision}"),
+        });
     }
     Ok(entry)
 }
@@ -271,34 +320,60 @@ pub(crate) fn put_baseline(
     let bytes: usize = encoded.iter().map(bytes::Bytes::len).sum();
     if bytes > BASELINE_BYTES_MAX {
         return Err(Refusal::Exhausted {
-            cause: format!("{} pins of {bytes} bytes are more than the {BASELINE_BYTES_MAX} bytes of one pin set", pins.len()),
+            cause: format!(
+                "{} pins of {bytes} bytes are more than the {BASELINE_BYTES_MAX} bytes of one pin set",
+                pins.len()
+            ),
             hint: "split the file into several pin sets".to_owned(),
         });
     }
-    let record = PinSetRecord { revision: old.revision + 1, chunks: encoded.len(), updated_at: now, ..old.clone() };
+    let record = PinSetRecord {
+        revision: old.revision + 1,
+        chunks: encoded.len(),
+        updated_at: now,
+        ..old.clone()
+    };
     for (index, chunk) in encoded.into_iter().enumerate() {
         draft.put(keys::baseline(&old.name, index), chunk);
     }
     for index in record.chunks..old.chunks {
         draft.delete(keys::baseline(&old.name, index));
     }
-    draft.replace(keys::pin_set(&old.name), entry.stored.modified, encode(&record));
+    draft.replace(
+        keys::pin_set(&old.name),
+        entry.stored.modified,
+        encode(&record),
+    );
     Ok(())
 }
 
 fn chunks_of(ecosystem: Ecosystem, pins: &Pins, verbatim: &[String]) -> Vec<BaselineChunk> {
-    let empty = || BaselineChunk { ecosystem, pins: Vec::new(), verbatim: Vec::new() };
+    let empty = || BaselineChunk {
+        ecosystem,
+        pins: Vec::new(),
+        verbatim: Vec::new(),
+    };
     let (mut chunks, mut chunk, mut bytes) = (Vec::new(), empty(), 0);
     let pin_row = |pin: &pinion_core::pin::Pin| {
         let marker = pin.marker.as_ref().map(ToString::to_string);
-        (pin.package.written().to_owned(), pin.version.to_string(), marker)
+        (
+            pin.package.written().to_owned(),
+            pin.version.to_string(),
+            marker,
+        )
     };
-    let rows = pins.iter().map(|pin| Err(pin_row(pin))).chain(verbatim.iter().map(|line| Ok(line.clone())));
+    let rows = pins
+        .iter()
+        .map(|pin| Err(pin_row(pin)))
+        .chain(verbatim.iter().map(|line| Ok(line.clone())));
     for row in rows {
-        let size = 24 + match &row {
-            Ok(line) => line.len() * 2,
-            Err((package, version, marker)) => package.len() + version.len() + marker.as_ref().map_or(0, |m| m.len() * 2),
-        };
+        let size = 24
+            + match &row {
+                Ok(line) => line.len() * 2,
+                Err((package, version, marker)) => {
+                    package.len() + version.len() + marker.as_ref().map_or(0, |m| m.len() * 2)
+                }
+            };
         if bytes + size > CHUNK_BYTES {
             chunks.push(std::mem::replace(&mut chunk, empty()));
             bytes = 0;
@@ -316,10 +391,17 @@ fn chunks_of(ecosystem: Ecosystem, pins: &Pins, verbatim: &[String]) -> Vec<Base
 }
 
 fn unkept_in_words(lines: &[constraints::UnkeptLine]) -> String {
-    let listed: Vec<String> =
-        lines.iter().take(LISTED_MAX).map(|line| format!("line {}: {} (`{}`)", line.line, line.reason, line.text)).collect();
+    let listed: Vec<String> = lines
+        .iter()
+        .take(LISTED_MAX)
+        .map(|line| format!("line {}: {} (`{}`)", line.line, line.reason, line.text))
+        .collect();
     let more = lines.len().saturating_sub(LISTED_MAX);
-    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!("; and {more} more")
+    };
     format!(
         "{} lines are no exact pins: {}{more}; change them, or import with `--keep-unkept` to keep them as they stand",
         lines.len(),
@@ -336,9 +418,20 @@ fn check_git_name(field: &'static str, name: &str) -> Result<(), Refusal> {
         && !name.ends_with('/')
         && !name.contains("..")
         && !name.contains("//");
-    if fine { Ok(()) } else { Err(Refusal::invalid(field, format!("`{name}` is not a plain name of 1 to 200 letters, digits and ._-/+@"))) }
+    if fine {
+        Ok(())
+    } else {
+        Err(Refusal::invalid(
+            field,
+            format!("`{name}` is not a plain name of 1 to 200 letters, digits and ._-/+@"),
+        ))
+    }
 }
 
 fn none_or(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

@@ -78,14 +78,19 @@ impl Controller {
         caller.require(&[Role::Environment, Role::Ci])?;
         let snapshot = self.snapshot();
         let environment = match &caller.environment {
-            Some(id) => Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?),
+            Some(id) => Some(
+                snapshot
+                    .environment(id)
+                    .ok_or_else(|| Refusal::no_environment(id))?,
+            ),
             None => None,
         };
         let entry = pin_set_of(&snapshot, caller, environment, query.pin_set.as_ref())?;
         if let Some(environment) = environment {
             self.note_pull(&snapshot, environment);
         }
-        let exposed: Vec<&Arc<Rollout>> = environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+        let exposed: Vec<&Arc<Rollout>> =
+            environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
         let record = &entry.stored.record;
         let etag = etag(&record.name, record.revision, &exposed);
         let unchanged = etag == query.etag;
@@ -104,7 +109,10 @@ impl Controller {
             pin_set: record.name.clone(),
             ecosystem: record.ecosystem,
             pins,
-            rollouts: exposed.into_iter().map(|rollout| rollout.id.clone()).collect(),
+            rollouts: exposed
+                .into_iter()
+                .map(|rollout| rollout.id.clone())
+                .collect(),
         })
     }
 
@@ -136,14 +144,23 @@ impl Controller {
         let environment = match environment.or(caller.environment.as_ref()) {
             Some(id) if caller.environment.as_ref() != Some(id) => {
                 caller.require(&[Role::Viewer])?;
-                Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?)
+                Some(
+                    snapshot
+                        .environment(id)
+                        .ok_or_else(|| Refusal::no_environment(id))?,
+                )
             }
-            Some(id) => Some(snapshot.environment(id).ok_or_else(|| Refusal::no_environment(id))?),
+            Some(id) => Some(
+                snapshot
+                    .environment(id)
+                    .ok_or_else(|| Refusal::no_environment(id))?,
+            ),
             None => None,
         };
         let entry = pin_set_of(&snapshot, caller, environment, pin_set)?;
         let record = &entry.stored.record;
-        let package = PackageName::parse(record.ecosystem, package).map_err(|error| Refusal::invalid("package", error))?;
+        let package = PackageName::parse(record.ecosystem, package)
+            .map_err(|error| Refusal::invalid("package", error))?;
         if entry.baseline.of_package(&package).next().is_none() {
             return Err(Refusal::NotFound {
                 kind: "package",
@@ -151,17 +168,25 @@ impl Controller {
                 hint: "`pinion pin-set show --pins` lists its packages",
             });
         }
-        let exposed = environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+        let exposed =
+            environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
         let pins = resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref));
         let mut rollouts: Vec<&Arc<Rollout>> = snapshot
             .rollouts()
             .map(|stored| &stored.record)
             .filter(|rollout| rollout.pin_set == record.name && rollout.concerns(&package))
             .collect();
-        rollouts.sort_by_key(|rollout| (!rollout.state.is_open(), std::cmp::Reverse(rollout.created_at)));
+        rollouts.sort_by_key(|rollout| {
+            (
+                !rollout.state.is_open(),
+                std::cmp::Reverse(rollout.created_at),
+            )
+        });
         rollouts.truncate(10);
-        let explanations: Vec<Explanation> =
-            rollouts.into_iter().map(|rollout| self.explanation(rollout, environment)).collect();
+        let explanations: Vec<Explanation> = rollouts
+            .into_iter()
+            .map(|rollout| self.explanation(rollout, environment))
+            .collect();
         let blocks: Vec<BlockRecord> = snapshot
             .blocks(&record.name)
             .into_iter()
@@ -170,10 +195,19 @@ impl Controller {
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
         let sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
-        Ok(Explained { pins, sentences, explanations, blocks })
+        Ok(Explained {
+            pins,
+            sentences,
+            explanations,
+            blocks,
+        })
     }
 
-    fn explanation(&self, rollout: &Arc<Rollout>, environment: Option<&EnvironmentEntry>) -> Explanation {
+    fn explanation(
+        &self,
+        rollout: &Arc<Rollout>,
+        environment: Option<&EnvironmentEntry>,
+    ) -> Explanation {
         let subject = environment.map(|environment| subject(&environment.stored.record));
         let next = self.standing(&rollout.id).and_then(|standing| {
             let (_, share) = *standing.ahead.first()?;
@@ -182,7 +216,9 @@ impl Controller {
         Explanation {
             exposed: subject.is_some_and(|subject| subject.is_exposed(rollout)),
             next,
-            draw: subject.filter(|_| !rollout.state.is_open()).map(|subject| subject.draw(rollout).value()),
+            draw: subject
+                .filter(|_| !rollout.state.is_open())
+                .map(|subject| subject.draw(rollout).value()),
             rollout: Arc::clone(rollout),
         }
     }
@@ -192,7 +228,11 @@ impl Controller {
 fn exposures<'a>(snapshot: &'a Snapshot, environment: &EnvironmentEntry) -> Vec<&'a Arc<Rollout>> {
     let record = &environment.stored.record;
     let subject = subject(record);
-    snapshot.open_rollouts(&record.pin_set).iter().filter(|rollout| subject.is_exposed(rollout)).collect()
+    snapshot
+        .open_rollouts(&record.pin_set)
+        .iter()
+        .filter(|rollout| subject.is_exposed(rollout))
+        .collect()
 }
 
 fn pin_set_of<'a>(
@@ -204,16 +244,26 @@ fn pin_set_of<'a>(
     let own = environment.map(|environment| &environment.stored.record.pin_set);
     let name = match (own, asked) {
         (Some(own), Some(asked)) if own != asked => {
-            return Err(Refusal::OtherPinSet { own: own.clone(), asked: asked.clone() });
+            return Err(Refusal::OtherPinSet {
+                own: own.clone(),
+                asked: asked.clone(),
+            });
         }
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => match &caller.pin_set {
             Some(name) => name,
-            None => return Err(Refusal::invalid("pin_set", "this token is bound to no pin set; name one")),
+            None => {
+                return Err(Refusal::invalid(
+                    "pin_set",
+                    "this token is bound to no pin set; name one",
+                ));
+            }
         },
     };
     caller.require_pin_set(name)?;
-    snapshot.pin_set(name).ok_or_else(|| Refusal::no_pin_set(name))
+    snapshot
+        .pin_set(name)
+        .ok_or_else(|| Refusal::no_pin_set(name))
 }
 
 fn etag(pin_set: &PinSetName, revision: u64, exposed: &[&Arc<Rollout>]) -> String {
@@ -238,7 +288,12 @@ fn sentences(
     for pin in pins {
         let name = pin.package.written();
         let exposed = explanations.iter().find(|explanation| {
-            explanation.exposed && explanation.rollout.changes.iter().any(|change| change.package == pin.package)
+            explanation.exposed
+                && explanation
+                    .rollout
+                    .changes
+                    .iter()
+                    .any(|change| change.package == pin.package)
         });
         sentences.push(match exposed {
             Some(explanation) => format!(
@@ -255,28 +310,44 @@ fn sentences(
         let changes = changes_in_words(rollout);
         match rollout.state.kind() {
             _ if explanation.exposed => {}
-            StateKind::Gating => sentences.push(format!("rollout {} of {changes} has not begun: nobody has it yet", rollout.id)),
+            StateKind::Gating => sentences.push(format!(
+                "rollout {} of {changes} has not begun: nobody has it yet",
+                rollout.id
+            )),
             StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
                 sentences.push(not_exposed(rollout, environment, &changes));
             }
             StateKind::Completed => {
                 if matches!(rollout.state, State::Completed { .. }) && sentences.len() < 4 {
-                    sentences.push(format!("rollout {} of {changes} completed on {}", rollout.id, rollout.updated_at));
+                    sentences.push(format!(
+                        "rollout {} of {changes} completed on {}",
+                        rollout.id, rollout.updated_at
+                    ));
                 }
             }
-            StateKind::RolledBack | StateKind::Aborted | StateKind::Superseded => sentences.push(format!(
-                "rollout {} of {changes} ended as {} on {}",
-                rollout.id,
-                rollout.state.kind(),
-                rollout.updated_at
-            )),
+            StateKind::RolledBack | StateKind::Aborted | StateKind::Superseded => {
+                sentences.push(format!(
+                    "rollout {} of {changes} ended as {} on {}",
+                    rollout.id,
+                    rollout.state.kind(),
+                    rollout.updated_at
+                ))
+            }
         }
         if let (true, Some((share, Some(earliest)))) = (rollout.state.is_open(), explanation.next) {
-            sentences.push(format!("rollout {} goes on to {share} on {earliest} at the earliest", rollout.id));
+            sentences.push(format!(
+                "rollout {} goes on to {share} on {earliest} at the earliest",
+                rollout.id
+            ));
         }
     }
     for block in blocks {
-        sentences.push(format!("{} {} is blocked: {}", block.package.written(), block.version, block.reason));
+        sentences.push(format!(
+            "{} {} is blocked: {}",
+            block.package.written(),
+            block.version,
+            block.reason
+        ));
     }
     sentences
 }
@@ -285,20 +356,35 @@ fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, change
     let id = &rollout.id;
     let share = rollout.share();
     match environment.map(|environment| &environment.stored.record) {
-        None => format!("you do not have {changes} of rollout {id}: this token belongs to no environment, so it gets what is complete"),
+        None => format!(
+            "you do not have {changes} of rollout {id}: this token belongs to no environment, so it gets what is complete"
+        ),
         Some(record) if !record.reporting => format!(
             "you do not have {changes} of rollout {id}: this environment has not agreed to reporting, so it gets what is complete"
         ),
         Some(record) if record.holds.iter().any(|hold| hold.refuses(rollout)) => {
-            format!("you do not have {changes} of rollout {id}: a hold of this environment refuses it")
+            format!(
+                "you do not have {changes} of rollout {id}: a hold of this environment refuses it"
+            )
         }
-        Some(_) => format!("you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"),
+        Some(_) => format!(
+            "you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"
+        ),
     }
 }
 
 /// What a rollout tries, in words.
 pub(crate) fn changes_in_words(rollout: &Rollout) -> String {
-    let words: Vec<String> = rollout.changes.iter().take(3).map(ToString::to_string).collect();
+    let words: Vec<String> = rollout
+        .changes
+        .iter()
+        .take(3)
+        .map(ToString::to_string)
+        .collect();
     let more = rollout.changes.len().saturating_sub(3);
-    if more == 0 { words.join(", ") } else { format!("{} and {more} more", words.join(", ")) }
+    if more == 0 {
+        words.join(", ")
+    } else {
+        format!("{} and {more} more", words.join(", "))
+    }
 }

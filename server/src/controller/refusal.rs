@@ -22,7 +22,9 @@ pub enum Refusal {
         needs: Vec<Role>,
     },
     /// The token is good for another pin set only.
-    #[error("this token is good for the pin set `{own}` only, not for `{asked}`; use one that is good for it")]
+    #[error(
+        "this token is good for the pin set `{own}` only, not for `{asked}`; use one that is good for it"
+    )]
     OtherPinSet {
         /// The token's.
         own: PinSetName,
@@ -91,39 +93,69 @@ pub enum Refusal {
 
 impl Refusal {
     pub(crate) fn invalid(field: impl Into<String>, cause: impl ToString) -> Self {
-        Self::Invalid { field: field.into(), cause: cause.to_string() }
+        Self::Invalid {
+            field: field.into(),
+            cause: cause.to_string(),
+        }
     }
 
     pub(crate) fn no_pin_set(name: &PinSetName) -> Self {
-        Self::NotFound { kind: "pin set", name: name.to_string(), hint: "`pinion pin-set list` shows those there are" }
+        Self::NotFound {
+            kind: "pin set",
+            name: name.to_string(),
+            hint: "`pinion pin-set list` shows those there are",
+        }
     }
 
     pub(crate) fn no_rollout(id: &RolloutId) -> Self {
-        Self::NotFound { kind: "rollout", name: id.to_string(), hint: "`pinion rollout list --all` shows those there are" }
+        Self::NotFound {
+            kind: "rollout",
+            name: id.to_string(),
+            hint: "`pinion rollout list --all` shows those there are",
+        }
     }
 
     pub(crate) fn no_environment(id: &EnvironmentId) -> Self {
-        Self::NotFound { kind: "environment", name: id.to_string(), hint: "it may have left; `pinion join` enrols it anew" }
+        Self::NotFound {
+            kind: "environment",
+            name: id.to_string(),
+            hint: "it may have left; `pinion join` enrols it anew",
+        }
     }
 
     pub(crate) fn no_consent() -> Self {
         Self::Precondition {
             code: "NO_CONSENT",
-            cause: "the owner of this environment has not agreed to reporting, so nothing was kept".to_owned(),
+            cause: "the owner of this environment has not agreed to reporting, so nothing was kept"
+                .to_owned(),
             hint: "`pinion telemetry on` agrees".to_owned(),
         }
     }
 
-    pub(crate) fn blocked(pin_set: &PinSetName, package: &PackageName, version: &str, since: Timestamp, rollout: &RolloutId) -> Self {
+    pub(crate) fn blocked(
+        pin_set: &PinSetName,
+        package: &PackageName,
+        version: &str,
+        since: Timestamp,
+        rollout: &RolloutId,
+    ) -> Self {
         let package = package.written();
         Self::Precondition {
             code: "BLOCKED",
-            cause: format!("`{package}` {version} is blocked since {since}: rollout `{rollout}` was rolled back"),
-            hint: format!("`pinion pin-set lift {pin_set} {package} {version}` lifts the block, by name"),
+            cause: format!(
+                "`{package}` {version} is blocked since {since}: rollout `{rollout}` was rolled back"
+            ),
+            hint: format!(
+                "`pinion pin-set lift {pin_set} {package} {version}` lifts the block, by name"
+            ),
         }
     }
 }
 
 fn role_names(roles: &[Role]) -> String {
-    roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ")
+    roles
+        .iter()
+        .map(|role| role.as_str())
+        .collect::<Vec<_>>()
+        .join(" or ")
 }

@@ -101,7 +101,11 @@ impl Controller {
     ///
     /// # Errors
     /// If a package is not in the pin set, a version is blocked or not newer, or an open rollout is in the way.
-    pub async fn create_rollout(&self, caller: &Identity, new: &NewRollout) -> Result<(Rollout, Vec<RolloutId>), Refusal> {
+    pub async fn create_rollout(
+        &self,
+        caller: &Identity,
+        new: &NewRollout,
+    ) -> Result<(Rollout, Vec<RolloutId>), Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         caller.require_pin_set(&new.pin_set)?;
         let _lock = self.lock().await;
@@ -130,7 +134,10 @@ impl Controller {
             decisions: 0,
             last_hash: String::new(),
         };
-        let superseded_ids = superseded.iter().map(|rollout| rollout.id.clone()).collect();
+        let superseded_ids = superseded
+            .iter()
+            .map(|rollout| rollout.id.clone())
+            .collect();
         if new.validate_only {
             return Ok((rollout, superseded_ids));
         }
@@ -138,17 +145,35 @@ impl Controller {
         for old in superseded {
             let closing = Closing {
                 step: Step::Supersede,
-                state: State::Superseded { at: now, by: Some(rollout.id.clone()) },
+                state: State::Superseded {
+                    at: now,
+                    by: Some(rollout.id.clone()),
+                },
                 actor: caller.actor.clone(),
-                reason: Reason::TakenOver { by: Some(rollout.id.clone()) },
+                reason: Reason::TakenOver {
+                    by: Some(rollout.id.clone()),
+                },
             };
-            close(&mut draft, &snapshot, old, self.standing(&old.id).as_deref(), closing, now)?;
+            close(
+                &mut draft,
+                &snapshot,
+                old,
+                self.standing(&old.id).as_deref(),
+                closing,
+                now,
+            )?;
         }
         let rollout = logged(
             &mut draft,
             None,
             rollout,
-            Note { actor: caller.actor.clone(), action: "create", reason: Reason::Created, evidence: Evidence::default(), folded: 0 },
+            Note {
+                actor: caller.actor.clone(),
+                action: "create",
+                reason: Reason::Created,
+                evidence: Evidence::default(),
+                folded: 0,
+            },
             now,
         );
         draft.create(keys::rollout(&rollout.id), encode(&rollout));
@@ -161,28 +186,60 @@ impl Controller {
     ///
     /// # Errors
     /// If the rollout's state does not allow it, or the caller's view of it is stale.
-    pub async fn act(&self, caller: &Identity, id: &RolloutId, verb: Verb, expected_revision: u64, words: &str) -> Result<Arc<Rollout>, Refusal> {
+    pub async fn act(
+        &self,
+        caller: &Identity,
+        id: &RolloutId,
+        verb: Verb,
+        expected_revision: u64,
+        words: &str,
+    ) -> Result<Arc<Rollout>, Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         if words.len() > WORDS_MAX {
-            return Err(Refusal::invalid("reason", format!("{} bytes; at most {WORDS_MAX}", words.len())));
+            return Err(Refusal::invalid(
+                "reason",
+                format!("{} bytes; at most {WORDS_MAX}", words.len()),
+            ));
         }
         let words: String = words.chars().filter(|c| !c.is_control()).collect();
         let snapshot = self.snapshot();
-        let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+        let rollout = &snapshot
+            .rollout(id)
+            .ok_or_else(|| Refusal::no_rollout(id))?
+            .record;
         caller.require_pin_set(&rollout.pin_set)?;
-        self.ask_promotion(id.clone(), verb, caller.actor.clone(), words, expected_revision).await
+        self.ask_promotion(
+            id.clone(),
+            verb,
+            caller.actor.clone(),
+            words,
+            expected_revision,
+        )
+        .await
     }
 
     /// The decisions of a rollout after `after`, at most `max`, and whether more follow.
     ///
     /// # Errors
     /// If there is no such rollout.
-    pub async fn decisions(&self, caller: &Identity, id: &RolloutId, after: u64, max: usize) -> Result<(Vec<LogEntry>, bool), Refusal> {
+    pub async fn decisions(
+        &self,
+        caller: &Identity,
+        id: &RolloutId,
+        after: u64,
+        max: usize,
+    ) -> Result<(Vec<LogEntry>, bool), Refusal> {
         self.visible_rollout(caller, id)?;
         let last = (after > 0).then(|| keys::log(id, after));
-        let page = self.store.page(&keys::log_prefix(id), last.as_ref(), max).await?;
-        let entries: Result<Vec<LogEntry>, _> =
-            page.entries.iter().map(|entry| crate::store::records::decode(&entry.key, &entry.value)).collect();
+        let page = self
+            .store
+            .page(&keys::log_prefix(id), last.as_ref(), max)
+            .await?;
+        let entries: Result<Vec<LogEntry>, _> = page
+            .entries
+            .iter()
+            .map(|entry| crate::store::records::decode(&entry.key, &entry.value))
+            .collect();
         Ok((entries?, page.more))
     }
 
@@ -193,17 +250,26 @@ impl Controller {
     pub async fn last_decision(&self, rollout: &Rollout) -> Result<Option<LogEntry>, Refusal> {
         let key = keys::log(&rollout.id, rollout.decisions);
         let entry = self.store.get(&key).await?;
-        Ok(entry.map(|entry| crate::store::records::decode(&key, &entry.value)).transpose()?)
+        Ok(entry
+            .map(|entry| crate::store::records::decode(&key, &entry.value))
+            .transpose()?)
     }
 
     /// A rollout, for a viewer.
     ///
     /// # Errors
     /// If there is none, or the caller may not see it.
-    pub fn visible_rollout(&self, caller: &Identity, id: &RolloutId) -> Result<Arc<Rollout>, Refusal> {
+    pub fn visible_rollout(
+        &self,
+        caller: &Identity,
+        id: &RolloutId,
+    ) -> Result<Arc<Rollout>, Refusal> {
         caller.require(&[Role::Viewer])?;
         let snapshot = self.snapshot();
-        let rollout = &snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?.record;
+        let rollout = &snapshot
+            .rollout(id)
+            .ok_or_else(|| Refusal::no_rollout(id))?
+            .record;
         caller.require_pin_set(&rollout.pin_set)?;
         Ok(Arc::clone(rollout))
     }
@@ -212,9 +278,19 @@ impl Controller {
 type NotBefore = Option<(Timestamp, String)>;
 
 /// What the candidates change, each checked, and when the youngest is old enough.
-fn changes(snapshot: &Snapshot, entry: &PinSetEntry, new: &NewRollout) -> Result<(Vec<PackageChange>, NotBefore), Refusal> {
+fn changes(
+    snapshot: &Snapshot,
+    entry: &PinSetEntry,
+    new: &NewRollout,
+) -> Result<(Vec<PackageChange>, NotBefore), Refusal> {
     if new.candidates.is_empty() || new.candidates.len() > CANDIDATES_MAX {
-        return Err(Refusal::invalid("candidates", format!("{} packages; give 1 to {CANDIDATES_MAX}", new.candidates.len())));
+        return Err(Refusal::invalid(
+            "candidates",
+            format!(
+                "{} packages; give 1 to {CANDIDATES_MAX}",
+                new.candidates.len()
+            ),
+        ));
     }
     let record = &entry.stored.record;
     let mut changes: Vec<PackageChange> = Vec::new();
@@ -222,21 +298,39 @@ fn changes(snapshot: &Snapshot, entry: &PinSetEntry, new: &NewRollout) -> Result
     for (index, candidate) in new.candidates.iter().enumerate() {
         let field = |name: &str| format!("candidates[{index}].{name}");
         let change = change(entry, candidate, new.allow_downgrade, &field)?;
-        if changes.iter().any(|other| other.package == change.package && other.marker == change.marker) {
-            return Err(Refusal::invalid(field("package"), format!("`{}` is named twice", candidate.package)));
+        if changes
+            .iter()
+            .any(|other| other.package == change.package && other.marker == change.marker)
+        {
+            return Err(Refusal::invalid(
+                field("package"),
+                format!("`{}` is named twice", candidate.package),
+            ));
         }
         if let Some(to) = &change.to
             && let Some(block) = snapshot.block(&record.name, &change.package, to)
         {
             let block = &block.record;
-            return Err(Refusal::blocked(&record.name, &change.package, to.as_str(), block.at, &block.rollout));
+            return Err(Refusal::blocked(
+                &record.name,
+                &change.package,
+                to.as_str(),
+                block.at,
+                &block.rollout,
+            ));
         }
         if !record.policy.minimum_age.is_zero() {
             let published = candidate.published_at.ok_or_else(|| {
-                Refusal::invalid(field("publish_time"), "the policy asks for a minimum age; say when the version was published")
+                Refusal::invalid(
+                    field("publish_time"),
+                    "the policy asks for a minimum age; say when the version was published",
+                )
             })?;
             let old_enough = published.plus(record.policy.minimum_age);
-            if not_before.as_ref().is_none_or(|(latest, _)| old_enough > *latest) {
+            if not_before
+                .as_ref()
+                .is_none_or(|(latest, _)| old_enough > *latest)
+            {
                 not_before = Some((old_enough, change.package.written().to_owned()));
             }
         }
@@ -256,19 +350,32 @@ fn change(
         .map_err(|error| Refusal::invalid(field("package"), error))?;
     let version = Version::parse(record.ecosystem, &candidate.version)
         .map_err(|error| Refusal::invalid(field("version"), error))?;
-    let pin = pin_of(&entry.baseline, &record.name, &package, record.ecosystem, &candidate.marker, field)?;
+    let pin = pin_of(
+        &entry.baseline,
+        &record.name,
+        &package,
+        record.ecosystem,
+        &candidate.marker,
+        field,
+    )?;
     let written = pin.package.written();
     if version == pin.version {
         return Err(Refusal::Precondition {
             code: "BASELINE_ALREADY",
-            cause: format!("`{written}` {version} is the baseline of `{}` already", record.name),
+            cause: format!(
+                "`{written}` {version} is the baseline of `{}` already",
+                record.name
+            ),
             hint: "there is nothing to try".to_owned(),
         });
     }
     if !version.is_newer_than(&pin.version) && !allow_downgrade {
         return Err(Refusal::Precondition {
             code: "NOT_NEWER",
-            cause: format!("`{written}` {version} is not newer than the baseline {}", pin.version),
+            cause: format!(
+                "`{written}` {version} is not newer than the baseline {}",
+                pin.version
+            ),
             hint: "`--allow-downgrade` starts it all the same".to_owned(),
         });
     }
@@ -304,22 +411,43 @@ fn pin_of<'a>(
             hint: "`pinion pin-set show --pins` lists its packages; import the file that has it first",
         }),
         _ => {
-            let markers: Vec<String> =
-                pins.iter().map(|pin| pin.marker.as_ref().map_or_else(|| "none".to_owned(), |m| format!("`{m}`"))).collect();
+            let markers: Vec<String> = pins
+                .iter()
+                .map(|pin| {
+                    pin.marker
+                        .as_ref()
+                        .map_or_else(|| "none".to_owned(), |m| format!("`{m}`"))
+                })
+                .collect();
             Err(Refusal::invalid(
                 field("marker"),
-                format!("`{}` has {} pins; name the marker of one: {}", package.written(), pins.len(), markers.join(", ")),
+                format!(
+                    "`{}` has {} pins; name the marker of one: {}",
+                    package.written(),
+                    pins.len(),
+                    markers.join(", ")
+                ),
             ))
         }
     }
 }
 
 /// Open rollouts that the policy ends for the new one.
-fn in_the_way<'a>(snapshot: &'a Snapshot, entry: &PinSetEntry, changes: &[PackageChange]) -> Result<Vec<&'a Arc<Rollout>>, Refusal> {
+fn in_the_way<'a>(
+    snapshot: &'a Snapshot,
+    entry: &PinSetEntry,
+    changes: &[PackageChange],
+) -> Result<Vec<&'a Arc<Rollout>>, Refusal> {
     let record = &entry.stored.record;
     let open = snapshot.open_rollouts(&record.name);
-    let overlapping: Vec<&Arc<Rollout>> =
-        open.iter().filter(|rollout| changes.iter().any(|change| rollout.concerns(&change.package))).collect();
+    let overlapping: Vec<&Arc<Rollout>> = open
+        .iter()
+        .filter(|rollout| {
+            changes
+                .iter()
+                .any(|change| rollout.concerns(&change.package))
+        })
+        .collect();
     if let (Some(rollout), Overlap::Refuse) = (overlapping.first(), record.policy.overlap) {
         return Err(Refusal::Precondition {
             code: "OVERLAP",
@@ -328,13 +456,20 @@ fn in_the_way<'a>(snapshot: &'a Snapshot, entry: &PinSetEntry, changes: &[Packag
                 rollout.id,
                 super::pins::changes_in_words(rollout)
             ),
-            hint: format!("wait until it has ended, or `pinion rollout abort {}`", rollout.id),
+            hint: format!(
+                "wait until it has ended, or `pinion rollout abort {}`",
+                rollout.id
+            ),
         });
     }
     let most = record.policy.open_rollouts_max as usize;
     if open.len() - overlapping.len() >= most {
         return Err(Refusal::Exhausted {
-            cause: format!("{} rollouts of `{}` are open, as many as its policy allows", open.len(), record.name),
+            cause: format!(
+                "{} rollouts of `{}` are open, as many as its policy allows",
+                open.len(),
+                record.name
+            ),
             hint: "wait until one has ended, or raise `open_rollouts_max`".to_owned(),
         });
     }
@@ -358,13 +493,18 @@ pub(crate) fn close(
     closing: Closing,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let modified = snapshot.rollout(&rollout.id).ok_or_else(|| Refusal::no_rollout(&rollout.id))?.modified;
+    let modified = snapshot
+        .rollout(&rollout.id)
+        .ok_or_else(|| Refusal::no_rollout(&rollout.id))?
+        .modified;
     let next = rollout.enter(closing.step, closing.state, now)?;
     let note = Note {
         actor: closing.actor,
         action: closing.step.as_str(),
         reason: closing.reason,
-        evidence: standing.map(|standing| standing.evidence.clone()).unwrap_or_default(),
+        evidence: standing
+            .map(|standing| standing.evidence.clone())
+            .unwrap_or_default(),
         folded: standing.map_or(0, |standing| standing.folded),
     };
     let next = logged(draft, Some(rollout), next, note, now);
@@ -382,7 +522,13 @@ pub(crate) struct Note {
 }
 
 /// Puts the decision that leads from `before` to `after` into a transaction, and returns `after` bound to it.
-pub(crate) fn logged(draft: &mut Draft, before: Option<&Rollout>, mut after: Rollout, note: Note, now: Timestamp) -> Rollout {
+pub(crate) fn logged(
+    draft: &mut Draft,
+    before: Option<&Rollout>,
+    mut after: Rollout,
+    note: Note,
+    now: Timestamp,
+) -> Rollout {
     let entry = LogEntry {
         sequence: after.decisions + 1,
         at: now,

@@ -58,7 +58,9 @@ impl Controller {
         let secret = secret.ok_or(Refusal::Unauthenticated("the request carries no token"))?;
         let key = keys::token(secret);
         let snapshot = self.snapshot();
-        let token = snapshot.token(&key).ok_or(Refusal::Unauthenticated("the token is unknown or was revoked"))?;
+        let token = snapshot.token(&key).ok_or(Refusal::Unauthenticated(
+            "the token is unknown or was revoked",
+        ))?;
         let record = &token.record;
         let now = self.clock.now();
         if record.expires_at.is_some_and(|expires| now >= expires) {
@@ -99,8 +101,15 @@ impl Controller {
         if self.snapshot().tokens().next().is_some() {
             return Ok(None);
         }
-        let name: TokenName = FIRST_ADMIN.parse().expect("the first admin's name is a token name");
-        let new = NewToken { name, role: Role::Admin, pin_set: None, lifetime: None };
+        let name: TokenName = FIRST_ADMIN
+            .parse()
+            .expect("the first admin's name is a token name");
+        let new = NewToken {
+            name,
+            role: Role::Admin,
+            pin_set: None,
+            lifetime: None,
+        };
         Ok(Some(self.make_token(new).await?.1))
     }
 
@@ -110,8 +119,15 @@ impl Controller {
     /// If the store cannot keep it.
     pub async fn another_admin(&self) -> Result<String, Refusal> {
         let name = format!("admin-{}", hex::encode(bytes::<4>(self.random.as_ref())));
-        let name: TokenName = name.parse().map_err(|error| Refusal::invalid("name", error))?;
-        let new = NewToken { name, role: Role::Admin, pin_set: None, lifetime: None };
+        let name: TokenName = name
+            .parse()
+            .map_err(|error| Refusal::invalid("name", error))?;
+        let new = NewToken {
+            name,
+            role: Role::Admin,
+            pin_set: None,
+            lifetime: None,
+        };
         Ok(self.make_token(new).await?.1)
     }
 
@@ -119,14 +135,24 @@ impl Controller {
     ///
     /// # Errors
     /// If the caller is no admin, the name is taken, or the lifetime is out of range.
-    pub async fn create_token(&self, caller: &Identity, new: NewToken) -> Result<(TokenRecord, String), Refusal> {
+    pub async fn create_token(
+        &self,
+        caller: &Identity,
+        new: NewToken,
+    ) -> Result<(TokenRecord, String), Refusal> {
         caller.require(&[Role::Admin])?;
         self.make_token(new).await
     }
 
     async fn make_token(&self, new: NewToken) -> Result<(TokenRecord, String), Refusal> {
-        if new.lifetime.is_some_and(|lifetime| lifetime.is_zero() || lifetime > LIFETIME_MAX) {
-            return Err(Refusal::invalid("lifetime", "give more than nothing and at most 3650 d"));
+        if new
+            .lifetime
+            .is_some_and(|lifetime| lifetime.is_zero() || lifetime > LIFETIME_MAX)
+        {
+            return Err(Refusal::invalid(
+                "lifetime",
+                "give more than nothing and at most 3650 d",
+            ));
         }
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
@@ -135,8 +161,14 @@ impl Controller {
         {
             return Err(Refusal::no_pin_set(pin_set));
         }
-        if snapshot.tokens().any(|(_, token)| token.record.name.as_ref() == Some(&new.name)) {
-            return Err(Refusal::Exists { kind: "token", name: new.name.to_string() });
+        if snapshot
+            .tokens()
+            .any(|(_, token)| token.record.name.as_ref() == Some(&new.name))
+        {
+            return Err(Refusal::Exists {
+                kind: "token",
+                name: new.name.to_string(),
+            });
         }
         let now = self.clock.now();
         let secret = new_secret(self.random.as_ref());
@@ -160,7 +192,10 @@ impl Controller {
     ///
     /// # Errors
     /// If the caller is no admin.
-    pub fn list_tokens(&self, caller: &Identity) -> Result<Vec<(TokenRecord, Option<Timestamp>)>, Refusal> {
+    pub fn list_tokens(
+        &self,
+        caller: &Identity,
+    ) -> Result<Vec<(TokenRecord, Option<Timestamp>)>, Refusal> {
         caller.require(&[Role::Admin])?;
         let snapshot = self.snapshot();
         let mut tokens: Vec<_> = snapshot
@@ -176,7 +211,11 @@ impl Controller {
     ///
     /// # Errors
     /// If the caller is no admin, or there is no such token, or it is the last admin's.
-    pub async fn revoke_token(&self, caller: &Identity, name: &TokenName) -> Result<TokenRecord, Refusal> {
+    pub async fn revoke_token(
+        &self,
+        caller: &Identity,
+        name: &TokenName,
+    ) -> Result<TokenRecord, Refusal> {
         caller.require(&[Role::Admin])?;
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
@@ -188,7 +227,10 @@ impl Controller {
                 name: name.to_string(),
                 hint: "`pinion token list` shows those there are",
             })?;
-        let admins = snapshot.tokens().filter(|(_, token)| token.record.role == Role::Admin).count();
+        let admins = snapshot
+            .tokens()
+            .filter(|(_, token)| token.record.role == Role::Admin)
+            .count();
         if token.record.role == Role::Admin && admins == 1 {
             return Err(Refusal::Precondition {
                 code: "LAST_ADMIN",

@@ -30,7 +30,11 @@ pub(super) struct BadRelease {
 
 impl BadRelease {
     pub(super) const fn candidate(&self) -> Candidate {
-        Candidate { package: self.package, from: self.good_version, to: self.bad_version }
+        Candidate {
+            package: self.package,
+            from: self.good_version,
+            to: self.bad_version,
+        }
     }
 }
 
@@ -45,7 +49,11 @@ pub(super) const BAD: BadRelease = BadRelease {
 };
 
 /// requests 2.22.0, of 2019-05-16: an ordinary release that nobody remembers.
-pub(super) const GOOD: Candidate = Candidate { package: "requests", from: "2.21.0", to: "2.22.0" };
+pub(super) const GOOD: Candidate = Candidate {
+    package: "requests",
+    from: "2.21.0",
+    to: "2.22.0",
+};
 
 #[cfg(test)]
 mod tests {
@@ -53,9 +61,15 @@ mod tests {
 
     #[test]
     fn the_bad_release_is_the_replayed_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/replays/pypi-good-bad-sample.jsonl");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../shared/data/replays/pypi-good-bad-sample.jsonl"
+        );
         let Ok(rows) = std::fs::read_to_string(path) else {
-            assert!(std::env::var_os("PINION_REQUIRE_PARTS").is_none(), "{path} is missing");
+            assert!(
+                std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
+                "{path} is missing"
+            );
             eprintln!("skipped: {path} is missing");
             return;
         };
@@ -73,6 +87,9 @@ mod tests {
         ] {
             assert_eq!(row[field], value, "{field}");
         }
-        assert_eq!((&row["good_passes"], &row["bad_passes"]), (&true.into(), &false.into()));
+        assert_eq!(
+            (&row["good_passes"], &row["bad_passes"]),
+            (&true.into(), &false.into())
+        );
     }
 }

@@ -60,7 +60,13 @@ struct Run {
 
 impl Fleet {
     /// Enrols the environments, one after the other, so that the seed decides their ids.
-    pub(super) async fn join(url: &str, token: &str, demo: &Demo, now: Timestamp, bar: &ProgressBar) -> Result<Self, Error> {
+    pub(super) async fn join(
+        url: &str,
+        token: &str,
+        demo: &Demo,
+        now: Timestamp,
+        bar: &ProgressBar,
+    ) -> Result<Self, Error> {
         let channel = Channel::from_shared(url.to_owned())
             .map_err(|error| Error::Unexpected(error.to_string()))?
             .connect()
@@ -69,14 +75,22 @@ impl Fleet {
         let mut enrol = EnvironmentServiceClient::new(channel.clone());
         let mut environments = Vec::new();
         for index in 0..demo.environments {
-            let platform = ["linux-x86_64-py3.8", "linux-x86_64-py3.10", "macos-arm64-py3.10"][index as usize % 3];
+            let platform = [
+                "linux-x86_64-py3.8",
+                "linux-x86_64-py3.10",
+                "macos-arm64-py3.10",
+            ][index as usize % 3];
             let request = proto::EnrollRequest {
                 pin_set: PIN_SET.to_owned(),
                 reporting: true,
                 draw_key: String::new(),
                 platform: platform.to_owned(),
             };
-            let response = enrol.enroll(with_token(request, token)).await.map_err(refused("an enrolment"))?.into_inner();
+            let response = enrol
+                .enroll(with_token(request, token))
+                .await
+                .map_err(refused("an enrolment"))?
+                .into_inner();
             environments.push(Environment {
                 token: response.token,
                 etag: String::new(),
@@ -99,12 +113,18 @@ impl Fleet {
 
     /// Environments that the bad version breaks.
     pub(super) fn consumers(&self) -> usize {
-        self.environments.iter().filter(|environment| environment.uses_consumer).count()
+        self.environments
+            .iter()
+            .filter(|environment| environment.uses_consumer)
+            .count()
     }
 
     /// Environments that failed and would not have without the bad version.
     pub(super) fn harmed(&self) -> usize {
-        self.environments.iter().filter(|environment| environment.was_harmed).count()
+        self.environments
+            .iter()
+            .filter(|environment| environment.was_harmed)
+            .count()
     }
 
     /// Draws who is broken today, and from when.
@@ -124,14 +144,19 @@ impl Fleet {
             let environment = &self.environments[index];
             let failed = environment.broken_from.is_some() || environment.flaky_at.is_some();
             let failure = failed.then(|| self.own_failure());
-            runs.push(Run { index, reports: vec![self.report(now, failure)] });
+            runs.push(Run {
+                index,
+                reports: vec![self.report(now, failure)],
+            });
         }
         self.send(runs).await
     }
 
     /// A working hour: some environments pull, run their tests and report.
     pub(super) async fn hour(&mut self, hour: u32, now: Timestamp) -> Result<(), Error> {
-        let active: Vec<usize> = (0..self.environments.len()).filter(|_| self.random.f64() < RUNS).collect();
+        let active: Vec<usize> = (0..self.environments.len())
+            .filter(|_| self.random.f64() < RUNS)
+            .collect();
         self.pull(&active).await?;
         let mut runs = Vec::new();
         for index in active {
@@ -147,7 +172,10 @@ impl Fleet {
             let mut started = self.report(now, None);
             started.outcome = proto::Outcome::Started.into();
             let ended = self.report(now.plus(Duration::from_secs(60)), failure);
-            runs.push(Run { index, reports: vec![started, ended] });
+            runs.push(Run {
+                index,
+                reports: vec![started, ended],
+            });
         }
         self.send(runs).await
     }
@@ -166,15 +194,27 @@ impl Fleet {
             30..95 => proto::Category::Test,
             _ => proto::Category::Crash,
         };
-        (category, fingerprint(&format!("own failure {}", self.random.u32(0..1000))))
+        (
+            category,
+            fingerprint(&format!("own failure {}", self.random.u32(0..1000))),
+        )
     }
 
-    fn report(&mut self, at: Timestamp, failure: Option<(proto::Category, String)>) -> proto::Report {
+    fn report(
+        &mut self,
+        at: Timestamp,
+        failure: Option<(proto::Category, String)>,
+    ) -> proto::Report {
         let mut bytes = [0; 10];
         self.random.fill(&mut bytes);
-        let id = uuid::Builder::from_unix_timestamp_millis(at.unix_ms().unsigned_abs(), &bytes).into_uuid();
+        let id = uuid::Builder::from_unix_timestamp_millis(at.unix_ms().unsigned_abs(), &bytes)
+            .into_uuid();
         let (outcome, category, fingerprint) = match failure {
-            None => (proto::Outcome::Passed, proto::Category::Unspecified, String::new()),
+            None => (
+                proto::Outcome::Passed,
+                proto::Category::Unspecified,
+                String::new(),
+            ),
             Some((category, fingerprint)) => (proto::Outcome::Failed, category, fingerprint),
         };
         proto::Report {
@@ -189,11 +229,17 @@ impl Fleet {
     async fn pull(&mut self, active: &[usize]) -> Result<(), Error> {
         let requests = active.iter().map(|index| {
             let environment = &self.environments[*index];
-            let request = proto::GetPinsRequest { pin_set: String::new(), etag: environment.etag.clone() };
+            let request = proto::GetPinsRequest {
+                pin_set: String::new(),
+                etag: environment.etag.clone(),
+            };
             (*index, with_token(request, &environment.token))
         });
         let client = &self.pins;
-        let answers: Vec<(usize, Result<tonic::Response<proto::GetPinsResponse>, tonic::Status>)> = stream::iter(requests)
+        let answers: Vec<(
+            usize,
+            Result<tonic::Response<proto::GetPinsResponse>, tonic::Status>,
+        )> = stream::iter(requests)
             .map(|(index, request)| {
                 let mut client = client.clone();
                 async move { (index, client.get_pins(request).await) }
@@ -206,7 +252,8 @@ impl Fleet {
             let environment = &mut self.environments[index];
             environment.etag = answer.etag;
             if !answer.unchanged {
-                let is_bad = |pin: &proto::Pin| pin.package == BAD.package && pin.version == BAD.bad_version;
+                let is_bad =
+                    |pin: &proto::Pin| pin.package == BAD.package && pin.version == BAD.bad_version;
                 environment.has_bad = answer.pins.iter().any(is_bad);
             }
         }
@@ -215,7 +262,10 @@ impl Fleet {
 
     async fn send(&self, runs: Vec<Run>) -> Result<(), Error> {
         let requests = runs.into_iter().map(|Run { index, reports }| {
-            with_token(proto::ReportOutcomesRequest { reports }, &self.environments[index].token)
+            with_token(
+                proto::ReportOutcomesRequest { reports },
+                &self.environments[index].token,
+            )
         });
         let answers: Vec<Result<_, tonic::Status>> = stream::iter(requests)
             .map(|request| {
@@ -233,7 +283,13 @@ impl Fleet {
 }
 
 pub(super) fn refused(what: &'static str) -> impl Fn(tonic::Status) -> Error {
-    move |status| Error::Refused(format!("{what}: {} ({:?})", status.message(), status.code()))
+    move |status| {
+        Error::Refused(format!(
+            "{what}: {} ({:?})",
+            status.message(),
+            status.code()
+        ))
+    }
 }
 
 fn fingerprint(text: &str) -> String {
@@ -243,10 +299,12 @@ fn fingerprint(text: &str) -> String {
 /// A draw from the Beta distribution [`BETA`], by Jöhnk's method (Metrika 8, 1964).
 fn beta(random: &mut fastrand::Rng) -> f64 {
     loop {
-        let (x, y) = (random.f64().powf(1.0 / BETA.0), random.f64().powf(1.0 / BETA.1));
+        let (x, y) = (
+            random.f64().powf(1.0 / BETA.0),
+            random.f64().powf(1.0 / BETA.1),
+        );
         if x + y > 0.0 && x + y <= 1.0 {
             return x / (x + y);
         }
     }
 }
-

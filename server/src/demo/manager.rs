@@ -45,14 +45,25 @@ impl Manager {
         };
         let enrolment = manager.new_token("team", proto::Role::Environment).await?;
         // From here on with no more rights than it takes.
-        manager.token = manager.new_token("release-manager", proto::Role::ReleaseManager).await?;
+        manager.token = manager
+            .new_token("release-manager", proto::Role::ReleaseManager)
+            .await?;
         manager.enrolment = enrolment;
         Ok(manager)
     }
 
     async fn new_token(&mut self, name: &str, role: proto::Role) -> Result<String, Error> {
-        let request = proto::CreateTokenRequest { name: name.to_owned(), role: role.into(), pin_set: String::new(), lifetime: None };
-        let response = self.admin.create_token(with_token(request, &self.token)).await.map_err(refused("a token"))?;
+        let request = proto::CreateTokenRequest {
+            name: name.to_owned(),
+            role: role.into(),
+            pin_set: String::new(),
+            lifetime: None,
+        };
+        let response = self
+            .admin
+            .create_token(with_token(request, &self.token))
+            .await
+            .map_err(refused("a token"))?;
         Ok(response.into_inner().secret)
     }
 
@@ -73,13 +84,20 @@ impl Manager {
                 path: super::repository::FILE.to_owned(),
             }),
         };
-        self.pin_sets.create_pin_set(with_token(create, &self.token)).await.map_err(refused("a pin set"))?;
+        self.pin_sets
+            .create_pin_set(with_token(create, &self.token))
+            .await
+            .map_err(refused("a pin set"))?;
         let import = proto::ImportPinsRequest {
             name: PIN_SET.to_owned(),
             content: baseline.to_owned(),
             ..proto::ImportPinsRequest::default()
         };
-        let imported = self.pin_sets.import_pins(with_token(import, &self.token)).await.map_err(refused("the import"))?;
+        let imported = self
+            .pin_sets
+            .import_pins(with_token(import, &self.token))
+            .await
+            .map_err(refused("the import"))?;
         Ok(imported.into_inner().change_count)
     }
 
@@ -95,7 +113,11 @@ impl Manager {
             }],
             ..proto::CreateRolloutRequest::default()
         };
-        let response = self.rollouts.create_rollout(with_token(request, &self.token)).await.map_err(refused("a rollout"))?;
+        let response = self
+            .rollouts
+            .create_rollout(with_token(request, &self.token))
+            .await
+            .map_err(refused("a rollout"))?;
         Ok(response.into_inner().rollout.unwrap_or_default().id)
     }
 
@@ -103,8 +125,14 @@ impl Manager {
     pub(super) async fn rollouts(&mut self, ids: &[&str]) -> Result<Vec<proto::Rollout>, Error> {
         let mut rollouts = Vec::with_capacity(ids.len());
         for id in ids {
-            let request = proto::GetRolloutRequest { id: (*id).to_owned() };
-            let response = self.rollouts.get_rollout(with_token(request, &self.token)).await.map_err(refused("a look"))?;
+            let request = proto::GetRolloutRequest {
+                id: (*id).to_owned(),
+            };
+            let response = self
+                .rollouts
+                .get_rollout(with_token(request, &self.token))
+                .await
+                .map_err(refused("a look"))?;
             rollouts.push(response.into_inner().rollout.unwrap_or_default());
         }
         Ok(rollouts)
@@ -114,12 +142,20 @@ impl Manager {
     pub(super) async fn wait_for_filing(&mut self, id: &str) -> Result<proto::Filing, Error> {
         let waited = tokio::time::Instant::now();
         loop {
-            let filing = self.rollouts(&[id]).await?.remove(0).filing.unwrap_or_default();
+            let filing = self
+                .rollouts(&[id])
+                .await?
+                .remove(0)
+                .filing
+                .unwrap_or_default();
             if filing.state == "filed" {
                 return Ok(filing);
             }
             if filing.state == "stopped" || waited.elapsed() > FILING_MAX {
-                return Err(Error::Unexpected(format!("the rollback is {}: {}", filing.state, filing.last_answer)));
+                return Err(Error::Unexpected(format!(
+                    "the rollback is {}: {}",
+                    filing.state, filing.last_answer
+                )));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -52,8 +52,13 @@ impl Screen {
 
     /// A bar for work that takes a moment.
     pub(super) fn progress(&self, what: &'static str, length: u64) -> ProgressBar {
-        let style = ProgressStyle::with_template("{msg:20} [{bar:30}] {pos}/{len}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = if self.is_terminal { self.bars.add(ProgressBar::new(length)) } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{msg:20} [{bar:30}] {pos}/{len}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = if self.is_terminal {
+            self.bars.add(ProgressBar::new(length))
+        } else {
+            ProgressBar::hidden()
+        };
         bar.set_style(style.progress_chars("=> "));
         bar.set_message(what);
         bar
@@ -62,9 +67,15 @@ impl Screen {
     /// A bar for each rollout.
     pub(super) fn begin(&self, rollouts: &[proto::Rollout]) {
         let template = "{prefix:28} [{bar:25}] {msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
         for rollout in rollouts {
-            let bar = if self.is_terminal { self.bars.add(ProgressBar::new(1000)) } else { ProgressBar::hidden() };
+            let bar = if self.is_terminal {
+                self.bars.add(ProgressBar::new(1000))
+            } else {
+                ProgressBar::hidden()
+            };
             bar.set_style(style.clone());
             bar.set_prefix(changes(rollout));
             self.rollouts.borrow_mut().push(bar);
@@ -78,7 +89,11 @@ impl Screen {
         for (index, rollout) in rollouts.iter().enumerate() {
             let line = line(rollout);
             if let Some(bar) = self.rollouts.borrow().get(index) {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 1000")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of 1000"
+                )]
                 bar.set_position((rollout.share * 1000.0) as u64);
                 bar.set_message(format!("{when}  {line}"));
                 bar.tick();
@@ -124,16 +139,31 @@ fn line(rollout: &proto::Rollout) -> String {
 
 /// What a rollout tries, in words.
 pub(super) fn changes(rollout: &proto::Rollout) -> String {
-    let words: Vec<String> =
-        rollout.changes.iter().map(|c| format!("{} {} -> {}", c.package, c.from_version, c.to_version)).collect();
+    let words: Vec<String> = rollout
+        .changes
+        .iter()
+        .map(|c| format!("{} {} -> {}", c.package, c.from_version, c.to_version))
+        .collect();
     words.join(", ")
 }
 
 /// How it ended.
-pub(super) fn summary(good: &proto::Rollout, bad: &proto::Rollout, harmed: usize, consumers: usize, took: Duration) {
+pub(super) fn summary(
+    good: &proto::Rollout,
+    bad: &proto::Rollout,
+    harmed: usize,
+    consumers: usize,
+    took: Duration,
+) {
     println!("\n{} is complete: every environment has it.", changes(good));
     println!("  {}", good.reason);
-    println!("{} was rolled back after {harmed} harmed environments; \"everyone at once\" would have harmed {consumers}.", changes(bad));
+    println!(
+        "{} was rolled back after {harmed} harmed environments; \"everyone at once\" would have harmed {consumers}.",
+        changes(bad)
+    );
     println!("  {}", bad.reason);
-    println!("Days of work in {:.0} s. The rollback is filed, as a branch in the repository that the pins come from:", took.as_secs_f64());
+    println!(
+        "Days of work in {:.0} s. The rollback is filed, as a branch in the repository that the pins come from:",
+        took.as_secs_f64()
+    );
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_core::evidence::Evidence;
-use pinion_core::filing::{self, CategoryCount, FilingKey, Kind, Side, Wording, branch_name, message};
+use pinion_core::filing::{
+    self, CategoryCount, FilingKey, Kind, Side, Wording, branch_name, message,
+};
 use pinion_core::name::ForgeName;
 use pinion_core::outcome::Category;
 use pinion_core::pin::PackageChange;
@@ -45,17 +47,31 @@ pub(crate) struct Intent<'a> {
 }
 
 /// Puts the filing of a decision, worded, into the transaction of that decision; nothing where the pin set has no source.
-pub(crate) fn intend(draft: &mut Draft, snapshot: &Snapshot, intent: &Intent<'_>) -> Option<FilingKey> {
+pub(crate) fn intend(
+    draft: &mut Draft,
+    snapshot: &Snapshot,
+    intent: &Intent<'_>,
+) -> Option<FilingKey> {
     let rollout = intent.rollout;
     let pin_set = &snapshot.pin_set(&rollout.pin_set)?.stored.record;
     let source = pin_set.source.clone()?;
     let changes: Vec<PackageChange> = match intent.kind {
-        Kind::RollBack => rollout.changes.iter().map(PackageChange::reversed).collect(),
+        Kind::RollBack => rollout
+            .changes
+            .iter()
+            .map(PackageChange::reversed)
+            .collect(),
         Kind::Complete => rollout.changes.clone(),
     };
     let moves: Vec<filing::PackageChange> = changes.iter().map(in_words).collect();
     // The rollout's id stands for the attempt: another rollout of the same move is another filing.
-    let key = FilingKey::new(rollout.id.as_str(), source.forge.as_str(), &source.branch, &moves, 1);
+    let key = FilingKey::new(
+        rollout.id.as_str(),
+        source.forge.as_str(),
+        &source.branch,
+        &moves,
+        1,
+    );
     let message = message(&wording(intent, moves.clone()), &key);
     let record = FilingRecord {
         head: branch_name(intent.kind, first_package(&moves), &key),
@@ -67,7 +83,10 @@ pub(crate) fn intend(draft: &mut Draft, snapshot: &Snapshot, intent: &Intent<'_>
         subject: message.subject,
         body: message.body,
         decided_at: intent.at,
-        state: FilingState::Pending { parent: None, next_try: intent.at },
+        state: FilingState::Pending {
+            parent: None,
+            next_try: intent.at,
+        },
         tries: 0,
         last_answer: String::new(),
     };
@@ -77,11 +96,20 @@ pub(crate) fn intend(draft: &mut Draft, snapshot: &Snapshot, intent: &Intent<'_>
 
 /// The package that the branch is named after: the first one by name.
 fn first_package(moves: &[filing::PackageChange]) -> &str {
-    moves.iter().map(|change| change.package.as_str()).min().unwrap_or_default()
+    moves
+        .iter()
+        .map(|change| change.package.as_str())
+        .min()
+        .unwrap_or_default()
 }
 
 fn in_words(change: &PackageChange) -> filing::PackageChange {
-    let version = |version: &Option<pinion_core::version::Version>| version.as_ref().map(ToString::to_string).unwrap_or_default();
+    let version = |version: &Option<pinion_core::version::Version>| {
+        version
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
     filing::PackageChange {
         package: change.package.written().to_owned(),
         from_version: version(&change.from),
@@ -91,7 +119,10 @@ fn in_words(change: &PackageChange) -> filing::PackageChange {
 
 fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording {
     let evidence = intent.evidence;
-    let side = |side: &pinion_core::evidence::Side| Side { reported: side.reporting, failed: side.failed };
+    let side = |side: &pinion_core::evidence::Side| Side {
+        reported: side.reporting,
+        failed: side.failed,
+    };
     let mut categories: Vec<CategoryCount> = Category::ALL
         .into_iter()
         .map(|category| CategoryCount {
@@ -142,8 +173,16 @@ enum Outcome {
 
 impl Filing {
     /// A loop that files on these forges.
-    pub fn new(controller: Arc<Controller>, forges: BTreeMap<ForgeName, Arc<dyn Forge>>, wake: Wake) -> Self {
-        Self { controller, forges, wake }
+    pub fn new(
+        controller: Arc<Controller>,
+        forges: BTreeMap<ForgeName, Arc<dyn Forge>>,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            controller,
+            forges,
+            wake,
+        }
     }
 
     /// Runs until it is cancelled.
@@ -171,8 +210,18 @@ impl Filing {
         let snapshot = self.controller.snapshot();
         for filing in snapshot.filings() {
             if let FilingState::Stopped { parent } = &filing.record.state {
-                let state = FilingState::Pending { parent: parent.clone(), next_try: now };
-                self.write(filing, &FilingRecord { state, ..FilingRecord::clone(&filing.record) }).await?;
+                let state = FilingState::Pending {
+                    parent: parent.clone(),
+                    next_try: now,
+                };
+                self.write(
+                    filing,
+                    &FilingRecord {
+                        state,
+                        ..FilingRecord::clone(&filing.record)
+                    },
+                )
+                .await?;
             }
         }
         Ok(())
@@ -199,15 +248,29 @@ impl Filing {
         record.tries = record.tries.saturating_add(1);
         let Some(forge) = self.forges.get(&record.source.forge) else {
             let answer = format!("no forge `{}` is configured", record.source.forge);
-            return self.note(filing, record, Outcome::Again { pause: PAUSE_MAX, answer }).await;
+            return self
+                .note(
+                    filing,
+                    record,
+                    Outcome::Again {
+                        pause: PAUSE_MAX,
+                        answer,
+                    },
+                )
+                .await;
         };
-        let FilingState::Pending { parent, .. } = &record.state else { return Ok(()) };
+        let FilingState::Pending { parent, .. } = &record.state else {
+            return Ok(());
+        };
         let parent = match parent {
             Some(parent) => parent.clone(),
             None => match forge.read(&record.source.branch, &record.source.path).await {
                 Ok(tip) => {
                     let next_try = self.controller.clock.now();
-                    record.state = FilingState::Pending { parent: Some(tip.commit.clone()), next_try };
+                    record.state = FilingState::Pending {
+                        parent: Some(tip.commit.clone()),
+                        next_try,
+                    };
                     self.write(&filing, &record).await?;
                     tip.commit
                 }
@@ -217,13 +280,19 @@ impl Filing {
                 }
             },
         };
-        let Some(stored) = self.stored(&record.key) else { return Ok(()) };
+        let Some(stored) = self.stored(&record.key) else {
+            return Ok(());
+        };
         let outcome = self.file(forge.as_ref(), &record, parent).await;
         self.note(stored, record, outcome).await
     }
 
     fn stored(&self, key: &FilingKey) -> Option<Stored<FilingRecord>> {
-        self.controller.snapshot().filings().find(|filing| filing.record.key == *key).cloned()
+        self.controller
+            .snapshot()
+            .filings()
+            .find(|filing| filing.record.key == *key)
+            .cloned()
     }
 
     /// A pure function of the record and its parent, but for what the forge answers.
@@ -235,27 +304,47 @@ impl Filing {
         };
         let edited = match edit(record.ecosystem, &bytes, &record.changes) {
             Ok(edited) => edited,
-            Err(error) => return Outcome::Stopped { answer: not_editable(&error, path) },
+            Err(error) => {
+                return Outcome::Stopped {
+                    answer: not_editable(&error, path),
+                };
+            }
         };
         if edited.bytes == bytes {
-            return Outcome::Unneeded { answer: format!("`{path}` on `{}` has the version already", record.source.branch) };
+            return Outcome::Unneeded {
+                answer: format!(
+                    "`{path}` on `{}` has the version already",
+                    record.source.branch
+                ),
+            };
         }
         let change = Change {
             branch: record.source.branch.clone(),
             head: record.head.clone(),
             parent,
-            edits: vec![FileEdit { path: path.clone(), bytes: edited.bytes }],
+            edits: vec![FileEdit {
+                path: path.clone(),
+                bytes: edited.bytes,
+            }],
             subject: record.subject.clone(),
             body: record.body.clone(),
             at_unix_s: record.decided_at.unix_ms().div_euclid(1000),
         };
         match forge.ensure_change(&change).await {
-            Ok(filed) => Outcome::Filed { commit: filed.commit, answer: filed.answer },
+            Ok(filed) => Outcome::Filed {
+                commit: filed.commit,
+                answer: filed.answer,
+            },
             Err(error) => failed(error, record.tries),
         }
     }
 
-    async fn note(&self, stored: Stored<FilingRecord>, mut record: FilingRecord, outcome: Outcome) -> Result<(), Refusal> {
+    async fn note(
+        &self,
+        stored: Stored<FilingRecord>,
+        mut record: FilingRecord,
+        outcome: Outcome,
+    ) -> Result<(), Refusal> {
         let parent = match &record.state {
             FilingState::Pending { parent, .. } => parent.clone(),
             FilingState::Filed { .. } | FilingState::Unneeded | FilingState::Stopped { .. } => None,
@@ -264,12 +353,20 @@ impl Filing {
             Outcome::Filed { commit, answer } => (FilingState::Filed { commit }, answer),
             Outcome::Unneeded { answer } => (FilingState::Unneeded, answer),
             Outcome::Stopped { answer } => (FilingState::Stopped { parent }, answer),
-            Outcome::Again { pause, answer } => {
-                (FilingState::Pending { parent, next_try: self.controller.clock.now().plus(pause) }, answer)
-            }
+            Outcome::Again { pause, answer } => (
+                FilingState::Pending {
+                    parent,
+                    next_try: self.controller.clock.now().plus(pause),
+                },
+                answer,
+            ),
         };
         record.state = state;
-        record.last_answer = answer.chars().filter(|c| !c.is_control() || *c == '\n').take(ANSWER_MAX).collect();
+        record.last_answer = answer
+            .chars()
+            .filter(|c| !c.is_control() || *c == '\n')
+            .take(ANSWER_MAX)
+            .collect();
         self.controller.metrics.filing(record.state.as_str());
         tracing::info!(
             rollout = %record.rollout,
@@ -282,7 +379,11 @@ impl Filing {
         self.write(&stored, &record).await
     }
 
-    async fn write(&self, stored: &Stored<FilingRecord>, record: &FilingRecord) -> Result<(), Refusal> {
+    async fn write(
+        &self,
+        stored: &Stored<FilingRecord>,
+        record: &FilingRecord,
+    ) -> Result<(), Refusal> {
         let _lock = self.controller.lock().await;
         let mut draft = Draft::default();
         draft.replace(keys::filing(&record.key), stored.modified, encode(record));
@@ -294,15 +395,21 @@ impl Filing {
 fn failed(error: ForgeError, tries: u32) -> Outcome {
     match error {
         ForgeError::Stopped { answer } => Outcome::Stopped { answer },
-        ForgeError::Retry { answer, retry_after } => {
-            Outcome::Again { pause: retry_after.unwrap_or_else(|| pause(tries)), answer }
-        }
+        ForgeError::Retry {
+            answer,
+            retry_after,
+        } => Outcome::Again {
+            pause: retry_after.unwrap_or_else(|| pause(tries)),
+            answer,
+        },
     }
 }
 
 /// 2, 4, 8 ... seconds, at most an hour, with up to half of it left out at random so that servers do not march in step.
 fn pause(tries: u32) -> Duration {
-    let whole = Duration::from_secs(1).saturating_mul(1 << tries.min(12)).min(PAUSE_MAX);
+    let whole = Duration::from_secs(1)
+        .saturating_mul(1 << tries.min(12))
+        .min(PAUSE_MAX);
     whole.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 

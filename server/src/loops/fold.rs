@@ -18,8 +18,12 @@ use super::history::{ACTIVE_DAYS, History};
 use super::track::Track;
 use crate::controller::{Controller, Inbox, Journaled, order};
 use crate::snapshot::{Snapshot, subject};
-use crate::store::records::{EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, encode_seen};
-use crate::store::{Commit, Error, Operation, Revision, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys};
+use crate::store::records::{
+    EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, encode_seen,
+};
+use crate::store::{
+    Commit, Error, Operation, Revision, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys,
+};
 
 /// Records that are folded before their removal is written.
 const BATCH: usize = 64;
@@ -42,7 +46,10 @@ impl Fold {
     ///
     /// # Errors
     /// If history cannot be read. A rollout whose evidence cannot be read is returned with the cause.
-    pub async fn load(controller: Arc<Controller>, inbox: Inbox) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
+    pub async fn load(
+        controller: Arc<Controller>,
+        inbox: Inbox,
+    ) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
         let store = controller.store.as_ref();
         let snapshot = controller.snapshot();
         let history = History::load(store).await?;
@@ -56,8 +63,19 @@ impl Fold {
                 Err(error) => unreadable.push((Arc::clone(rollout), error)),
             }
         }
-        let folded = snapshot.all_open_rollouts().filter_map(|r| r.epoch.as_ref()).map(|epoch| epoch.folded).max();
-        let fold = Self { inbox, history, tracks, folded: folded.unwrap_or(0), sequence: 0, controller };
+        let folded = snapshot
+            .all_open_rollouts()
+            .filter_map(|r| r.epoch.as_ref())
+            .map(|epoch| epoch.folded)
+            .max();
+        let fold = Self {
+            inbox,
+            history,
+            tracks,
+            folded: folded.unwrap_or(0),
+            sequence: 0,
+            controller,
+        };
         Ok((fold, unreadable))
     }
 
@@ -68,12 +86,18 @@ impl Fold {
 
     /// The evidence of a rollout.
     pub fn track(&mut self, rollout: &Rollout) -> &mut Track {
-        self.tracks.entry(rollout.id.clone()).or_insert_with(|| Track::new(rollout))
+        self.tracks
+            .entry(rollout.id.clone())
+            .or_insert_with(|| Track::new(rollout))
     }
 
     /// Forgets the evidence of rollouts that have ended.
     pub fn keep_open(&mut self, snapshot: &Snapshot) {
-        self.tracks.retain(|id, _| snapshot.rollout(id).is_some_and(|rollout| rollout.record.state.is_open()));
+        self.tracks.retain(|id, _| {
+            snapshot
+                .rollout(id)
+                .is_some_and(|rollout| rollout.record.state.is_open())
+        });
     }
 
     /// Counts everything that is acknowledged.
@@ -98,10 +122,19 @@ impl Fold {
         let at = self.controller.clock.now();
         let mut entries = Vec::new();
         while let Ok(ordinal) = self.inbox.pulls.try_recv() {
-            entries.push(JournalEntry { ordinal, report: 0, at, event: JournalEvent::Polled });
+            entries.push(JournalEntry {
+                ordinal,
+                report: 0,
+                at,
+                event: JournalEvent::Polled,
+            });
         }
         for entries in entries.chunks(PULLS) {
-            self.controller.journal(JournalRecord { entries: entries.to_vec() }).await?;
+            self.controller
+                .journal(JournalRecord {
+                    entries: entries.to_vec(),
+                })
+                .await?;
         }
         Ok(())
     }
@@ -111,12 +144,18 @@ impl Fold {
         let mut reports: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         for journaled in batch {
             for (index, entry) in journaled.record.entries.iter().enumerate() {
-                let mark = Mark { order: order(journaled.revision, index), at: entry.at };
+                let mark = Mark {
+                    order: order(journaled.revision, index),
+                    at: entry.at,
+                };
                 if entry.report != 0 {
                     if !self.controller.counts_at(entry, mark.order) {
                         continue;
                     }
-                    reports.entry(entry.at.day()).or_default().push(entry.report);
+                    reports
+                        .entry(entry.at.day())
+                        .or_default()
+                        .push(entry.report);
                 }
                 self.fold_entry(&snapshot, entry, mark);
             }
@@ -134,15 +173,25 @@ impl Fold {
                 let previous_failed = match outcome {
                     Outcome::Started => false,
                     Outcome::Passed => self.history.note(entry.ordinal, entry.at, None),
-                    Outcome::Failed { category, .. } => self.history.note(entry.ordinal, entry.at, Some(category)),
+                    Outcome::Failed { category, .. } => {
+                        self.history.note(entry.ordinal, entry.at, Some(category))
+                    }
                 };
-                Event::Reported { outcome, previous_failed }
+                Event::Reported {
+                    outcome,
+                    previous_failed,
+                }
             }
         };
         let cell = Cell::of(event, mark);
-        let Some(member) = snapshot.members(entry.ordinal).next() else { return };
+        let Some(member) = snapshot.members(entry.ordinal).next() else {
+            return;
+        };
         for rollout in snapshot.open_rollouts(&member.pin_set) {
-            let counts = rollout.epoch.as_ref().is_some_and(|epoch| mark.order >= order(epoch.folded + 1, 0));
+            let counts = rollout
+                .epoch
+                .as_ref()
+                .is_some_and(|epoch| mark.order >= order(epoch.folded + 1, 0));
             if counts && let Some(track) = self.tracks.get_mut(&rollout.id) {
                 track.note(snapshot, rollout, entry.ordinal, &cell);
             }
@@ -150,7 +199,12 @@ impl Fold {
     }
 
     /// Writes cells and history, then, in a transaction of its own, the removal of what they came from.
-    async fn write(&mut self, snapshot: &Snapshot, batch: &[Journaled], reports: BTreeMap<i64, Vec<u64>>) -> Result<(), Error> {
+    async fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        batch: &[Journaled],
+        reports: BTreeMap<i64, Vec<u64>>,
+    ) -> Result<(), Error> {
         let mut counted = self.history.take_changes(self.controller.clock.now());
         for rollout in snapshot.all_open_rollouts() {
             if let Some(track) = self.tracks.get_mut(&rollout.id) {
@@ -158,12 +212,17 @@ impl Fold {
             }
         }
         self.commit_in_parts(counted).await?;
-        let mut removal: Vec<Operation> =
-            batch.iter().map(|journaled| Operation::Delete(journaled.key.clone())).collect();
+        let mut removal: Vec<Operation> = batch
+            .iter()
+            .map(|journaled| Operation::Delete(journaled.key.clone()))
+            .collect();
         for (day, reports) in reports {
             for reports in reports.chunks(1500) {
                 self.sequence += 1;
-                removal.push(Operation::Put(keys::seen(day, self.controller.process(), self.sequence), encode_seen(reports)));
+                removal.push(Operation::Put(
+                    keys::seen(day, self.controller.process(), self.sequence),
+                    encode_seen(reports),
+                ));
             }
         }
         self.commit_in_parts(removal).await
@@ -191,23 +250,46 @@ impl Fold {
         }
         parts.extend((!part.is_empty()).then_some(part));
         for operations in parts {
-            match self.controller.store.commit(Transaction { conditions: Vec::new(), operations }).await? {
+            match self
+                .controller
+                .store
+                .commit(Transaction {
+                    conditions: Vec::new(),
+                    operations,
+                })
+                .await?
+            {
                 Commit::Done(_) => {}
-                Commit::Conflict => return Err(Error::Unknown("an unconditional transaction conflicted".to_owned())),
+                Commit::Conflict => {
+                    return Err(Error::Unknown(
+                        "an unconditional transaction conflicted".to_owned(),
+                    ));
+                }
             }
         }
         Ok(())
     }
 
     /// The draw keys of a pin set that a rollout can draw and that are active, each with one of its environments.
-    fn active<'a>(&self, snapshot: &'a Snapshot, rollout: &Rollout, now: Timestamp) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
+    fn active<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        rollout: &Rollout,
+        now: Timestamp,
+    ) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
         let oldest = now.day() - ACTIVE_DAYS;
         let mut active = BTreeMap::new();
-        for environment in snapshot.environments().filter(|environment| environment.pin_set == rollout.pin_set) {
+        for environment in snapshot
+            .environments()
+            .filter(|environment| environment.pin_set == rollout.pin_set)
+        {
             let eligible = subject(environment).is_eligible(rollout);
-            let is_active = environment.created_at.day() >= oldest || self.history.is_active(environment.ordinal, now);
+            let is_active = environment.created_at.day() >= oldest
+                || self.history.is_active(environment.ordinal, now);
             if eligible && is_active {
-                active.entry(environment.ordinal).or_insert(environment.as_ref());
+                active
+                    .entry(environment.ordinal)
+                    .or_insert(environment.as_ref());
             }
         }
         active
@@ -244,12 +326,17 @@ impl Fold {
             .filter(|(_, environment)| !before.exposes(rollout.seed.draw(environment.draw_key())))
             .map(|(ordinal, environment)| Member {
                 ordinal,
-                stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now))).unwrap_or(u8::MAX),
+                stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now)))
+                    .unwrap_or(u8::MAX),
                 platform: slot(&platforms, environment),
                 partners: partner_bits(&partners, environment),
             })
             .collect();
-        Pool { members, platforms, partners: partners.iter().map(|partner| partner.id.clone()).collect() }
+        Pool {
+            members,
+            platforms,
+            partners: partners.iter().map(|partner| partner.id.clone()).collect(),
+        }
     }
 }
 
@@ -264,24 +351,35 @@ pub struct Pool {
     pub partners: Vec<RolloutId>,
 }
 
-fn most_common_platforms<'a>(environments: impl Iterator<Item = &'a EnvironmentRecord>) -> Vec<Platform> {
+fn most_common_platforms<'a>(
+    environments: impl Iterator<Item = &'a EnvironmentRecord>,
+) -> Vec<Platform> {
     let mut counts: BTreeMap<&Platform, u32> = BTreeMap::new();
     for platform in environments.filter_map(|environment| environment.platform.as_ref()) {
         *counts.entry(platform).or_default() += 1;
     }
     let mut platforms: Vec<(&Platform, u32)> = counts.into_iter().collect();
     platforms.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    platforms.into_iter().take(PLATFORM_SLOTS).map(|(platform, _)| platform.clone()).collect()
+    platforms
+        .into_iter()
+        .take(PLATFORM_SLOTS)
+        .map(|(platform, _)| platform.clone())
+        .collect()
 }
 
 fn slot(platforms: &[Platform], environment: &EnvironmentRecord) -> Option<u8> {
     let platform = environment.platform.as_ref()?;
-    platforms.iter().position(|other| other == platform).and_then(|slot| u8::try_from(slot).ok())
+    platforms
+        .iter()
+        .position(|other| other == platform)
+        .and_then(|slot| u8::try_from(slot).ok())
 }
 
 fn partner_bits(partners: &[Arc<Rollout>], environment: &EnvironmentRecord) -> u32 {
     let subject = subject(environment);
-    let exposed = partners.iter().enumerate().filter(|(_, partner)| subject.is_exposed(partner));
+    let exposed = partners
+        .iter()
+        .enumerate()
+        .filter(|(_, partner)| subject.is_exposed(partner));
     exposed.fold(0, |bits, (slot, _)| bits | 1 << slot)
 }
-

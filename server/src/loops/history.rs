@@ -35,7 +35,9 @@ impl History {
                 key: entry.key.to_string(),
                 cause: "its key names no day".to_owned(),
             })?;
-            history.days.insert(place, HistoryChunk::decode(&entry.key, &entry.value)?);
+            history
+                .days
+                .insert(place, HistoryChunk::decode(&entry.key, &entry.value)?);
         }
         Ok(history)
     }
@@ -44,7 +46,10 @@ impl History {
     pub fn note(&mut self, ordinal: Ordinal, at: Timestamp, failure: Option<Category>) -> bool {
         let (chunk, place) = keys::chunk_of(ordinal, HISTORY_PER_CHUNK);
         let previous = self.last_failed(ordinal);
-        self.days.entry((at.day(), chunk)).or_default().note(place, failure);
+        self.days
+            .entry((at.day(), chunk))
+            .or_default()
+            .note(place, failure);
         self.dirty.insert((at.day(), chunk));
         previous
     }
@@ -64,22 +69,34 @@ impl History {
     pub fn failing_days(&self, ordinal: Ordinal, now: Timestamp) -> u32 {
         let (chunk, place) = keys::chunk_of(ordinal, HISTORY_PER_CHUNK);
         let days = now.day() - HISTORY_DAYS as i64..now.day();
-        let failing = days.filter(|day| self.days.get(&(*day, chunk)).is_some_and(|day| day.get(place).1));
+        let failing = days.filter(|day| {
+            self.days
+                .get(&(*day, chunk))
+                .is_some_and(|day| day.get(place).1)
+        });
         u32::try_from(failing.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether it reported within the last seven days.
     pub fn is_active(&self, ordinal: Ordinal, now: Timestamp) -> bool {
         let (chunk, place) = keys::chunk_of(ordinal, HISTORY_PER_CHUNK);
-        (now.day() - ACTIVE_DAYS..=now.day())
-            .any(|day| self.days.get(&(day, chunk)).is_some_and(|day| day.get(place).0))
+        (now.day() - ACTIVE_DAYS..=now.day()).any(|day| {
+            self.days
+                .get(&(day, chunk))
+                .is_some_and(|day| day.get(place).0)
+        })
     }
 
     /// Draw keys that failed, by category, once a day each, over the last ten days before the day of `now`.
     pub fn failures(&self, now: Timestamp) -> [u64; 5] {
         let mut sum = [0; 5];
-        for (_, day) in self.days.range((now.day() - HISTORY_DAYS as i64, 0)..(now.day(), 0)) {
-            sum.iter_mut().zip(day.failures()).for_each(|(sum, n)| *sum += u64::from(*n));
+        for (_, day) in self
+            .days
+            .range((now.day() - HISTORY_DAYS as i64, 0)..(now.day(), 0))
+        {
+            sum.iter_mut()
+                .zip(day.failures())
+                .for_each(|(sum, n)| *sum += u64::from(*n));
         }
         sum
     }
@@ -88,12 +105,20 @@ impl History {
     pub fn take_changes(&mut self, now: Timestamp) -> Vec<Operation> {
         let mut operations: Vec<Operation> = std::mem::take(&mut self.dirty)
             .into_iter()
-            .filter_map(|place| Some(Operation::Put(keys::history(place.0, place.1), self.days.get(&place)?.encode())))
+            .filter_map(|place| {
+                Some(Operation::Put(
+                    keys::history(place.0, place.1),
+                    self.days.get(&place)?.encode(),
+                ))
+            })
             .collect();
         let oldest = now.day() - HISTORY_DAYS as i64 - 1;
         let kept = self.days.split_off(&(oldest, 0));
         let gone = std::mem::replace(&mut self.days, kept);
-        operations.extend(gone.into_keys().map(|(day, chunk)| Operation::Delete(keys::history(day, chunk))));
+        operations.extend(
+            gone.into_keys()
+                .map(|(day, chunk)| Operation::Delete(keys::history(day, chunk))),
+        );
         operations
     }
 }

@@ -74,7 +74,12 @@ impl Promotion {
         wake: Wake,
     ) -> Result<Self, Error> {
         let (fold, unreadable) = Fold::load(Arc::clone(&controller), inbox).await?;
-        let mut promotion = Self { controller, fold, commands, wake };
+        let mut promotion = Self {
+            controller,
+            fold,
+            commands,
+            wake,
+        };
         for (rollout, error) in unreadable {
             tracing::error!(rollout = %rollout.id, %error, "evidence cannot be read; the rollout is frozen");
             promotion.freeze(&rollout, error.to_string()).await;
@@ -117,7 +122,9 @@ impl Promotion {
         }
         match folded {
             Ok(()) => self.decide_all().await,
-            Err(error) => tracing::error!(%error, "reports could not be counted; nothing is decided"),
+            Err(error) => {
+                tracing::error!(%error, "reports could not be counted; nothing is decided")
+            }
         }
         let snapshot = self.controller.snapshot();
         self.fold.keep_open(&snapshot);
@@ -130,10 +137,17 @@ impl Promotion {
 
     async fn decide_all(&mut self) {
         let mut standings = HashMap::new();
-        let open: Vec<RolloutId> = self.controller.snapshot().all_open_rollouts().map(|rollout| rollout.id.clone()).collect();
+        let open: Vec<RolloutId> = self
+            .controller
+            .snapshot()
+            .all_open_rollouts()
+            .map(|rollout| rollout.id.clone())
+            .collect();
         for id in open {
             for _ in 0..DECISIONS_PER_TICK {
-                let Some((rollout, standing, decision)) = self.decide_one(&id) else { break };
+                let Some((rollout, standing, decision)) = self.decide_one(&id) else {
+                    break;
+                };
                 standings.insert(id.clone(), Arc::new(standing));
                 if decision.action == Action::Wait {
                     break;
@@ -165,53 +179,107 @@ impl Promotion {
     }
 
     fn evidence(&mut self, rollout: &Rollout, fleet: &Fleet) -> Evidence {
-        let population = rollout.fleet.as_ref().map_or(fleet.population, |fleet| fleet.population);
+        let population = rollout
+            .fleet
+            .as_ref()
+            .map_or(fleet.population, |fleet| fleet.population);
         self.fold.track(rollout).evidence(rollout, population)
     }
 
-    async fn execute(&mut self, rollout: &Rollout, decision: Decision, actor: &Actor) -> Result<(), Refusal> {
+    async fn execute(
+        &mut self,
+        rollout: &Rollout,
+        decision: Decision,
+        actor: &Actor,
+    ) -> Result<(), Refusal> {
         let now = self.controller.clock.now();
         let Decision { action, reason } = decision;
         match action {
             Action::Wait => Ok(()),
             Action::Settle => self.settle(rollout, reason, now).await,
-            Action::Raise(step, share) => self.raise(rollout, (step, share), reason, actor, now).await,
+            Action::Raise(step, share) => {
+                self.raise(rollout, (step, share), reason, actor, now).await
+            }
             Action::Complete => self.complete(rollout, reason, actor, now).await,
             Action::RollBack => self.roll_back(rollout, reason, actor, now).await,
             Action::Pause => {
-                let state = State::Paused { by: Actor::Controller };
-                self.enter(rollout, Step::Pause, state, reason, actor, now).await
+                let state = State::Paused {
+                    by: Actor::Controller,
+                };
+                self.enter(rollout, Step::Pause, state, reason, actor, now)
+                    .await
             }
         }
     }
 
     async fn carry_out(&mut self, ask: Ask) {
-        let Ask { rollout: id, verb, actor, words, expected_revision, answer } = ask;
-        let result = self.try_carry_out(&id, verb, actor, words, expected_revision).await;
+        let Ask {
+            rollout: id,
+            verb,
+            actor,
+            words,
+            expected_revision,
+            answer,
+        } = ask;
+        let result = self
+            .try_carry_out(&id, verb, actor, words, expected_revision)
+            .await;
         let result = result.and_then(|()| {
             let snapshot = self.controller.snapshot();
-            snapshot.rollout(&id).map(|stored| Arc::clone(&stored.record)).ok_or_else(|| Refusal::no_rollout(&id))
+            snapshot
+                .rollout(&id)
+                .map(|stored| Arc::clone(&stored.record))
+                .ok_or_else(|| Refusal::no_rollout(&id))
         });
         // The person may have gone; what was asked for has happened all the same.
         let _ = answer.send(result);
     }
 
-    async fn try_carry_out(&mut self, id: &RolloutId, verb: Verb, actor: Actor, words: String, expected: u64) -> Result<(), Refusal> {
+    async fn try_carry_out(
+        &mut self,
+        id: &RolloutId,
+        verb: Verb,
+        actor: Actor,
+        words: String,
+        expected: u64,
+    ) -> Result<(), Refusal> {
         let snapshot = self.controller.snapshot();
-        let stored = snapshot.rollout(id).ok_or_else(|| Refusal::no_rollout(id))?;
+        let stored = snapshot
+            .rollout(id)
+            .ok_or_else(|| Refusal::no_rollout(id))?;
         let rollout = &stored.record;
         if expected != 0 && expected != rollout.decisions {
-            return Err(Refusal::Stale { what: format!("rollout `{id}`"), now: format!("at revision {}", rollout.decisions) });
+            return Err(Refusal::Stale {
+                what: format!("rollout `{id}`"),
+                now: format!("at revision {}", rollout.decisions),
+            });
         }
         rollout.check(verb.step())?;
         let now = self.controller.clock.now();
         let reason = Reason::Asked { words };
         match verb {
-            Verb::Pause => self.enter(rollout, Step::Pause, State::Paused { by: actor.clone() }, reason, &actor, now).await,
-            Verb::Resume => self.enter(rollout, Step::Resume, State::Baking, reason, &actor, now).await,
+            Verb::Pause => {
+                self.enter(
+                    rollout,
+                    Step::Pause,
+                    State::Paused { by: actor.clone() },
+                    reason,
+                    &actor,
+                    now,
+                )
+                .await
+            }
+            Verb::Resume => {
+                self.enter(rollout, Step::Resume, State::Baking, reason, &actor, now)
+                    .await
+            }
             Verb::Abort => {
-                let state = State::Aborted { at: now, by: actor.clone() };
-                self.enter(rollout, Step::Abort, state, reason, &actor, now).await
+                let state = State::Aborted {
+                    at: now,
+                    by: actor.clone(),
+                };
+                self.enter(rollout, Step::Abort, state, reason, &actor, now)
+                    .await
             }
             Verb::RollBack => self.roll_back(rollout, reason, &actor, now).await,
             Verb::Promote(share) => {
@@ -222,15 +290,34 @@ impl Promotion {
         }
     }
 
-    async fn settle(&mut self, rollout: &Rollout, reason: Reason, now: Timestamp) -> Result<(), Refusal> {
+    async fn settle(
+        &mut self,
+        rollout: &Rollout,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let track = self.fold.track(rollout);
         let mut bet = track.bet.clone();
-        let Some(mut windows) = track.evidence.clone() else { return Ok(()) };
+        let Some(mut windows) = track.evidence.clone() else {
+            return Ok(());
+        };
         windows.settle(&mut bet);
-        let settled = Settled { at: now, control: *windows.control_by_stratum() };
+        let settled = Settled {
+            at: now,
+            control: *windows.control_by_stratum(),
+        };
         let next = rollout.settle(bet, settled)?;
         let bet = next.bet.clone();
-        self.write(rollout, next, Step::Settle, reason, &Actor::Controller, Draft::default(), now).await?;
+        self.write(
+            rollout,
+            next,
+            Step::Settle,
+            reason,
+            &Actor::Controller,
+            Draft::default(),
+            now,
+        )
+        .await?;
         let track = self.fold.track(rollout);
         track.evidence = Some(windows);
         track.bet = bet;
@@ -246,42 +333,99 @@ impl Promotion {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let snapshot = self.controller.snapshot();
-        let Pool { members, platforms, partners } = self.fold.pool(&snapshot, rollout, now);
+        let Pool {
+            members,
+            platforms,
+            partners,
+        } = self.fold.pool(&snapshot, rollout, now);
         let (changes, pool) = pool_changes(rollout, rollout.epoch_index() + 1, &members);
         self.fold.commit_in_parts(changes).await?;
         let fleet = self.fold.fleet(&snapshot, rollout, now);
         let folded = self.fold.folded();
         // What was bet on in the epoch that ends is carried over by the bet itself.
-        let carried = Rollout { bet: self.fold.track(rollout).bet.clone(), ..rollout.clone() };
-        let next = carried.raise(Opening { fleet, to, folded, pool, platforms, partners }, now)?;
-        let next = self.write(rollout, next, Step::Raise, reason, actor, Draft::default(), now).await?;
+        let carried = Rollout {
+            bet: self.fold.track(rollout).bet.clone(),
+            ..rollout.clone()
+        };
+        let next = carried.raise(
+            Opening {
+                fleet,
+                to,
+                folded,
+                pool,
+                platforms,
+                partners,
+            },
+            now,
+        )?;
+        let next = self
+            .write(
+                rollout,
+                next,
+                Step::Raise,
+                reason,
+                actor,
+                Draft::default(),
+                now,
+            )
+            .await?;
         let snapshot = self.controller.snapshot();
         self.fold.track(&next).open_epoch(&snapshot, &next, members);
         Ok(())
     }
 
-    async fn complete(&mut self, rollout: &Rollout, reason: Reason, actor: &Actor, now: Timestamp) -> Result<(), Refusal> {
+    async fn complete(
+        &mut self,
+        rollout: &Rollout,
+        reason: Reason,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let next = rollout.enter(Step::Complete, State::Completed { at: now }, now)?;
         let snapshot = self.controller.snapshot();
         let mut draft = Draft::default();
-        self.controller.put_candidate(&mut draft, &snapshot, rollout, now)?;
+        self.controller
+            .put_candidate(&mut draft, &snapshot, rollout, now)?;
         let evidence = self.evidence_now(rollout);
-        let intent = Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, kind: Kind::Complete };
+        let intent = Intent {
+            rollout,
+            reason: &reason,
+            evidence: &evidence,
+            actor,
+            at: now,
+            kind: Kind::Complete,
+        };
         filing::intend(&mut draft, &snapshot, &intent);
-        self.write(rollout, next, Step::Complete, reason, actor, draft, now).await?;
+        self.write(rollout, next, Step::Complete, reason, actor, draft, now)
+            .await?;
         self.controller.wake_filing();
         Ok(())
     }
 
-    async fn roll_back(&mut self, rollout: &Rollout, reason: Reason, actor: &Actor, now: Timestamp) -> Result<(), Refusal> {
+    async fn roll_back(
+        &mut self,
+        rollout: &Rollout,
+        reason: Reason,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let snapshot = self.controller.snapshot();
         let evidence = self.evidence_now(rollout);
         let mut draft = Draft::default();
-        let intent = Intent { rollout, reason: &reason, evidence: &evidence, actor, at: now, kind: Kind::RollBack };
+        let intent = Intent {
+            rollout,
+            reason: &reason,
+            evidence: &evidence,
+            actor,
+            at: now,
+            kind: Kind::RollBack,
+        };
         let filing = filing::intend(&mut draft, &snapshot, &intent);
-        self.controller.put_blocks(&mut draft, &snapshot, rollout, &reason, now);
+        self.controller
+            .put_blocks(&mut draft, &snapshot, rollout, &reason, now);
         let next = rollout.enter(Step::RollBack, State::RolledBack { at: now, filing }, now)?;
-        self.write(rollout, next, Step::RollBack, reason, actor, draft, now).await?;
+        self.write(rollout, next, Step::RollBack, reason, actor, draft, now)
+            .await?;
         self.controller.wake_filing();
         Ok(())
     }
@@ -296,18 +440,31 @@ impl Promotion {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let next = rollout.enter(step, state, now)?;
-        self.write(rollout, next, step, reason, actor, Draft::default(), now).await?;
+        self.write(rollout, next, step, reason, actor, Draft::default(), now)
+            .await?;
         Ok(())
     }
 
     async fn freeze(&mut self, rollout: &Rollout, cause: String) {
         let now = self.controller.clock.now();
-        let state = State::Frozen { cause: cause.clone() };
+        let state = State::Frozen {
+            cause: cause.clone(),
+        };
         let reason = Reason::EvidenceUnreadable { cause };
         if rollout.check(Step::Freeze).is_err() {
             return;
         }
-        if let Err(refusal) = self.enter(rollout, Step::Freeze, state, reason, &Actor::Controller, now).await {
+        if let Err(refusal) = self
+            .enter(
+                rollout,
+                Step::Freeze,
+                state,
+                reason,
+                &Actor::Controller,
+                now,
+            )
+            .await
+        {
             tracing::error!(rollout = %rollout.id, %refusal, "the rollout could not be frozen");
         }
     }
@@ -333,7 +490,9 @@ impl Promotion {
         let controller = Arc::clone(&self.controller);
         let _lock = controller.lock().await;
         let snapshot = controller.snapshot();
-        let stored = snapshot.rollout(&before.id).ok_or_else(|| Refusal::no_rollout(&before.id))?;
+        let stored = snapshot
+            .rollout(&before.id)
+            .ok_or_else(|| Refusal::no_rollout(&before.id))?;
         if stored.record.decisions != before.decisions {
             return Err(Refusal::Stale {
                 what: format!("rollout `{}`", before.id),
@@ -341,7 +500,13 @@ impl Promotion {
             });
         }
         let sentence = reason.to_string();
-        let note = Note { actor: actor.clone(), action: step.as_str(), reason, evidence, folded: self.fold.folded() };
+        let note = Note {
+            actor: actor.clone(),
+            action: step.as_str(),
+            reason,
+            evidence,
+            folded: self.fold.folded(),
+        };
         let after = logged(&mut draft, Some(before), after, note, now);
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
         controller.commit(draft).await?;
@@ -352,14 +517,31 @@ impl Promotion {
 }
 
 /// Where a person's promotion leads.
-fn promotion_target(rollout: &Rollout, share: Option<Share>, fleet: &Fleet) -> Result<(PathStep, Share), Refusal> {
+fn promotion_target(
+    rollout: &Rollout,
+    share: Option<Share>,
+    fleet: &Fleet,
+) -> Result<(PathStep, Share), Refusal> {
     let at = rollout.last_share();
     match share {
-        Some(share) if share > at => Ok((if share == Share::ONE { PathStep::Full } else { PathStep::Stage }, share)),
-        Some(share) => Err(Refusal::invalid("share", format!("{share} is not above the present {at}; the share never falls"))),
+        Some(share) if share > at => Ok((
+            if share == Share::ONE {
+                PathStep::Full
+            } else {
+                PathStep::Stage
+            },
+            share,
+        )),
+        Some(share) => Err(Refusal::invalid(
+            "share",
+            format!("{share} is not above the present {at}; the share never falls"),
+        )),
         None => rollout.next(fleet).ok_or_else(|| Refusal::Precondition {
             code: "NO_STAGE_AHEAD",
-            cause: format!("rollout `{}` is at {at} and no stage lies ahead", rollout.id),
+            cause: format!(
+                "rollout `{}` is at {at} and no stage lies ahead",
+                rollout.id
+            ),
             hint: "it completes when its epoch is over".to_owned(),
         }),
     }

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::controller::read_all;
 use crate::snapshot::Snapshot;
-use crate::store::records::{CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode_cells, decode_members, encode_cells, encode_members};
+use crate::store::records::{
+    CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode_cells, decode_members, encode_cells, encode_members,
+};
 use crate::store::{Error, Key, Operation, Store, keys};
 
 /// The evidence of one open rollout.
@@ -42,13 +44,26 @@ impl Track {
     ///
     /// # Errors
     /// If a pool or a cell cannot be read, or a pool is not the one that its epoch was opened with.
-    pub async fn load(store: &dyn Store, snapshot: &Snapshot, rollout: &Rollout) -> Result<Self, Error> {
+    pub async fn load(
+        store: &dyn Store,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+    ) -> Result<Self, Error> {
         let mut track = Self::new(rollout);
-        let Some(epoch) = &rollout.epoch else { return Ok(track) };
+        let Some(epoch) = &rollout.epoch else {
+            return Ok(track);
+        };
         track.epoch = epoch.index;
         let members = load_pool(store, rollout, epoch).await?;
-        let evidence = EpochEvidence::new(labelled(snapshot, rollout, epoch.share, members), epoch.last_opening);
-        track.evidence = Some(if epoch.settled.is_some() { evidence.settled() } else { evidence });
+        let evidence = EpochEvidence::new(
+            labelled(snapshot, rollout, epoch.share, members),
+            epoch.last_opening,
+        );
+        track.evidence = Some(if epoch.settled.is_some() {
+            evidence.settled()
+        } else {
+            evidence
+        });
         for (index, share) in (1u32..).zip(&rollout.shares) {
             for entry in read_all(store, &keys::cells_prefix(&rollout.id, index)).await? {
                 for (ordinal, cell) in decode_cells(&entry.key, &entry.value)? {
@@ -65,7 +80,10 @@ impl Track {
         let Some(epoch) = &rollout.epoch else { return };
         self.epoch = epoch.index;
         self.bet = rollout.bet.clone();
-        self.evidence = Some(EpochEvidence::new(labelled(snapshot, rollout, epoch.share, members), epoch.last_opening));
+        self.evidence = Some(EpochEvidence::new(
+            labelled(snapshot, rollout, epoch.share, members),
+            epoch.last_opening,
+        ));
         self.dirty.clear();
     }
 
@@ -75,12 +93,20 @@ impl Track {
         self.merge(snapshot, rollout, at, ordinal, cell);
     }
 
-    fn merge(&mut self, snapshot: &Snapshot, rollout: &Rollout, (index, share): (u32, Share), ordinal: Ordinal, cell: &Cell) {
+    fn merge(
+        &mut self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        (index, share): (u32, Share),
+        ordinal: Ordinal,
+        cell: &Cell,
+    ) {
         if index == self.epoch
             && let Some(evidence) = &mut self.evidence
         {
             evidence.merge(ordinal, cell, &mut self.bet);
-            self.dirty.insert(keys::chunk_of(ordinal, CELLS_PER_CHUNK).0);
+            self.dirty
+                .insert(keys::chunk_of(ordinal, CELLS_PER_CHUNK).0);
         }
         if let Some(exposed) = label(snapshot, rollout, share, ordinal) {
             self.totals.merge(ordinal, exposed, cell);
@@ -89,14 +115,22 @@ impl Track {
 
     /// What must be written so that the store has every cell too.
     pub fn take_changes(&mut self, rollout: &Rollout) -> Vec<Operation> {
-        let Some(evidence) = &self.evidence else { return Vec::new() };
+        let Some(evidence) = &self.evidence else {
+            return Vec::new();
+        };
         std::mem::take(&mut self.dirty)
             .into_iter()
             .map(|chunk| {
                 let first = Ordinal(chunk * CELLS_PER_CHUNK);
                 let last = Ordinal(first.0 + (CELLS_PER_CHUNK - 1));
-                let cells = evidence.cells().range(first..=last).map(|(ordinal, cell)| (*ordinal, cell));
-                Operation::Put(keys::cells(&rollout.id, self.epoch, chunk), encode_cells(cells))
+                let cells = evidence
+                    .cells()
+                    .range(first..=last)
+                    .map(|(ordinal, cell)| (*ordinal, cell));
+                Operation::Put(
+                    keys::cells(&rollout.id, self.epoch, chunk),
+                    encode_cells(cells),
+                )
             })
             .collect()
     }
@@ -108,7 +142,11 @@ impl Track {
             None => Default::default(),
         };
         let share = rollout.last_share().value();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a u32 is one")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a u32 is one"
+        )]
         let in_cohort = (f64::from(population) * share).round() as u32;
         Evidence {
             exposed,
@@ -156,7 +194,11 @@ pub fn pool_changes(rollout: &Rollout, epoch: u32, members: &[Member]) -> (Vec<O
     (puts, hex::encode(hash.finalize()))
 }
 
-async fn load_pool(store: &dyn Store, rollout: &Rollout, epoch: &Epoch) -> Result<Vec<Member>, Error> {
+async fn load_pool(
+    store: &dyn Store,
+    rollout: &Rollout,
+    epoch: &Epoch,
+) -> Result<Vec<Member>, Error> {
     let prefix = keys::pool_prefix(&rollout.id, epoch.index);
     let mut hash = Sha256::new();
     let mut members = Vec::new();

@@ -2,8 +2,8 @@
 
 use pinion_proto::v1::admin_service_server::AdminService;
 use pinion_proto::v1::{
-    CreateTokenRequest, CreateTokenResponse, GetCallerRequest, GetCallerResponse, ListTokensRequest, ListTokensResponse,
-    RevokeTokenRequest, RevokeTokenResponse,
+    CreateTokenRequest, CreateTokenResponse, GetCallerRequest, GetCallerResponse,
+    ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -12,35 +12,64 @@ use super::{Rpc, wire};
 
 #[tonic::async_trait]
 impl AdminService for Rpc {
-    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenResponse>, Status> {
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
         let caller = self.caller(&request)?;
         let new = wire::to_token_request(request.into_inner())?;
         let (record, secret) = self.controller.create_token(&caller, new).await?;
-        Ok(Response::new(CreateTokenResponse { token: Some(wire::token(&record, None)), secret }))
+        Ok(Response::new(CreateTokenResponse {
+            token: Some(wire::token(&record, None)),
+            secret,
+        }))
     }
 
-    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> Result<Response<ListTokensResponse>, Status> {
         let caller = self.caller(&request)?;
-        let ListTokensRequest { page_size, page_token } = request.into_inner();
+        let ListTokensRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
         let part = part(page_size, &page_token, 100)?;
         let (tokens, next_page_token) = part.of(self.controller.list_tokens(&caller)?);
-        let tokens = tokens.iter().map(|(record, last_use)| wire::token(record, *last_use)).collect();
-        Ok(Response::new(ListTokensResponse { tokens, next_page_token }))
+        let tokens = tokens
+            .iter()
+            .map(|(record, last_use)| wire::token(record, *last_use))
+            .collect();
+        Ok(Response::new(ListTokensResponse {
+            tokens,
+            next_page_token,
+        }))
     }
 
-    async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenResponse>, Status> {
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
         let caller = self.caller(&request)?;
         let name = wire::name("name", &request.into_inner().name)?;
         let record = self.controller.revoke_token(&caller, &name).await?;
-        Ok(Response::new(RevokeTokenResponse { token: Some(wire::token(&record, None)) }))
+        Ok(Response::new(RevokeTokenResponse {
+            token: Some(wire::token(&record, None)),
+        }))
     }
 
-    async fn get_caller(&self, request: Request<GetCallerRequest>) -> Result<Response<GetCallerResponse>, Status> {
+    async fn get_caller(
+        &self,
+        request: Request<GetCallerRequest>,
+    ) -> Result<Response<GetCallerResponse>, Status> {
         let caller = self.caller(&request)?;
         Ok(Response::new(GetCallerResponse {
             name: caller.actor.to_string(),
             role: wire::from_role(caller.role).into(),
-            pin_set: caller.pin_set.map(|name| name.to_string()).unwrap_or_default(),
+            pin_set: caller
+                .pin_set
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
     }

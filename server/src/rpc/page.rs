@@ -22,9 +22,18 @@ pub(super) fn part(page_size: u32, page_token: &str, default: usize) -> Result<P
         token => token
             .strip_prefix("p")
             .and_then(|place| place.parse().ok())
-            .ok_or_else(|| Unreadable::new("page_token", format!("`{token}` is no token of a page before; leave it empty to begin")))?,
+            .ok_or_else(|| {
+                Unreadable::new(
+                    "page_token",
+                    format!("`{token}` is no token of a page before; leave it empty to begin"),
+                )
+            })?,
     };
-    let rows = if page_size == 0 { default } else { (page_size as usize).min(ROWS_MAX) };
+    let rows = if page_size == 0 {
+        default
+    } else {
+        (page_size as usize).min(ROWS_MAX)
+    };
     Ok(Part { skip, rows })
 }
 
@@ -39,6 +48,10 @@ impl Part {
 
     /// The token of the part after this one, if there is one.
     pub(super) fn token(self, more: bool) -> String {
-        if more { format!("p{}", self.skip + self.rows) } else { String::new() }
+        if more {
+            format!("p{}", self.skip + self.rows)
+        } else {
+            String::new()
+        }
     }
 }

@@ -5,9 +5,10 @@ use pinion_core::policy::Policy;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::pin_set_service_server::PinSetService;
 use pinion_proto::v1::{
-    CreatePinSetRequest, CreatePinSetResponse, GetPinSetRequest, GetPinSetResponse, ImportPinsRequest, ImportPinsResponse,
-    LiftBlockRequest, LiftBlockResponse, ListBlocksRequest, ListBlocksResponse, ListPinSetsRequest, ListPinSetsResponse,
-    UpdatePinSetRequest, UpdatePinSetResponse,
+    CreatePinSetRequest, CreatePinSetResponse, GetPinSetRequest, GetPinSetResponse,
+    ImportPinsRequest, ImportPinsResponse, LiftBlockRequest, LiftBlockResponse, ListBlocksRequest,
+    ListBlocksResponse, ListPinSetsRequest, ListPinSetsResponse, UpdatePinSetRequest,
+    UpdatePinSetResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -24,93 +25,185 @@ impl Rpc {
     fn shown(&self, caller: &Identity, name: &PinSetName) -> Result<proto::PinSet, Refusal> {
         let snapshot = self.controller.snapshot();
         caller.require_pin_set(name)?;
-        let entry = snapshot.pin_set(name).ok_or_else(|| Refusal::no_pin_set(name))?;
+        let entry = snapshot
+            .pin_set(name)
+            .ok_or_else(|| Refusal::no_pin_set(name))?;
         Ok(wire::pin_set(entry, &snapshot))
     }
 }
 
 #[tonic::async_trait]
 impl PinSetService for Rpc {
-    async fn create_pin_set(&self, request: Request<CreatePinSetRequest>) -> Result<Response<CreatePinSetResponse>, Status> {
+    async fn create_pin_set(
+        &self,
+        request: Request<CreatePinSetRequest>,
+    ) -> Result<Response<CreatePinSetResponse>, Status> {
         let caller = self.caller(&request)?;
-        let CreatePinSetRequest { name, ecosystem, policy, source } = request.into_inner();
+        let CreatePinSetRequest {
+            name,
+            ecosystem,
+            policy,
+            source,
+        } = request.into_inner();
         let name: PinSetName = wire::name("name", &name)?;
         let ecosystem = wire::to_ecosystem(ecosystem)?;
         let policy = policy.map_or(Ok(Policy::default()), wire::to_policy)?;
         let source = source.map(wire::source).transpose()?;
-        self.controller.create_pin_set(&caller, &name, ecosystem, policy, source).await?;
-        Ok(Response::new(CreatePinSetResponse { pin_set: Some(self.shown(&caller, &name)?) }))
+        self.controller
+            .create_pin_set(&caller, &name, ecosystem, policy, source)
+            .await?;
+        Ok(Response::new(CreatePinSetResponse {
+            pin_set: Some(self.shown(&caller, &name)?),
+        }))
     }
 
-    async fn get_pin_set(&self, request: Request<GetPinSetRequest>) -> Result<Response<GetPinSetResponse>, Status> {
+    async fn get_pin_set(
+        &self,
+        request: Request<GetPinSetRequest>,
+    ) -> Result<Response<GetPinSetResponse>, Status> {
         let caller = self.caller(&request)?;
         caller.require(&[Role::Viewer])?;
-        let GetPinSetRequest { name, page_size, page_token } = request.into_inner();
+        let GetPinSetRequest {
+            name,
+            page_size,
+            page_token,
+        } = request.into_inner();
         let name: PinSetName = wire::name("name", &name)?;
         let part = part(page_size, &page_token, 1000)?;
         let pin_set = self.shown(&caller, &name)?;
         let snapshot = self.controller.snapshot();
-        let entry = snapshot.pin_set(&name).ok_or_else(|| Refusal::no_pin_set(&name))?;
+        let entry = snapshot
+            .pin_set(&name)
+            .ok_or_else(|| Refusal::no_pin_set(&name))?;
         let (pins, next_page_token) = part.of(entry.baseline.iter().map(wire::from_pin));
-        Ok(Response::new(GetPinSetResponse { pin_set: Some(pin_set), pins, next_page_token }))
+        Ok(Response::new(GetPinSetResponse {
+            pin_set: Some(pin_set),
+            pins,
+            next_page_token,
+        }))
     }
 
-    async fn list_pin_sets(&self, request: Request<ListPinSetsRequest>) -> Result<Response<ListPinSetsResponse>, Status> {
+    async fn list_pin_sets(
+        &self,
+        request: Request<ListPinSetsRequest>,
+    ) -> Result<Response<ListPinSetsResponse>, Status> {
         let caller = self.caller(&request)?;
         caller.require(&[Role::Viewer])?;
-        let ListPinSetsRequest { page_size, page_token } = request.into_inner();
+        let ListPinSetsRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
         let part = part(page_size, &page_token, 100)?;
         let snapshot = self.controller.snapshot();
-        let visible = snapshot.pin_sets().filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
-        let (pin_sets, next_page_token) = part.of(visible.map(|entry| wire::pin_set(entry, &snapshot)));
-        Ok(Response::new(ListPinSetsResponse { pin_sets, next_page_token }))
+        let visible = snapshot
+            .pin_sets()
+            .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
+        let (pin_sets, next_page_token) =
+            part.of(visible.map(|entry| wire::pin_set(entry, &snapshot)));
+        Ok(Response::new(ListPinSetsResponse {
+            pin_sets,
+            next_page_token,
+        }))
     }
 
-    async fn update_pin_set(&self, request: Request<UpdatePinSetRequest>) -> Result<Response<UpdatePinSetResponse>, Status> {
+    async fn update_pin_set(
+        &self,
+        request: Request<UpdatePinSetRequest>,
+    ) -> Result<Response<UpdatePinSetResponse>, Status> {
         let caller = self.caller(&request)?;
-        let UpdatePinSetRequest { name, expected_revision, policy, source, clear_source } = request.into_inner();
+        let UpdatePinSetRequest {
+            name,
+            expected_revision,
+            policy,
+            source,
+            clear_source,
+        } = request.into_inner();
         let name: PinSetName = wire::name("name", &name)?;
         let policy = policy.map(wire::to_policy).transpose()?;
         let source = match (source, clear_source) {
-            (Some(_), true) => return Err(Unreadable::new("clear_source", "not together with `source`").into()),
+            (Some(_), true) => {
+                return Err(Unreadable::new("clear_source", "not together with `source`").into());
+            }
             (Some(source), false) => Some(Some(wire::source(source)?)),
             (None, true) => Some(None),
             (None, false) => None,
         };
-        self.controller.update_pin_set(&caller, &name, expected_revision, policy, source).await?;
-        Ok(Response::new(UpdatePinSetResponse { pin_set: Some(self.shown(&caller, &name)?) }))
+        self.controller
+            .update_pin_set(&caller, &name, expected_revision, policy, source)
+            .await?;
+        Ok(Response::new(UpdatePinSetResponse {
+            pin_set: Some(self.shown(&caller, &name)?),
+        }))
     }
 
-    async fn import_pins(&self, request: Request<ImportPinsRequest>) -> Result<Response<ImportPinsResponse>, Status> {
+    async fn import_pins(
+        &self,
+        request: Request<ImportPinsRequest>,
+    ) -> Result<Response<ImportPinsResponse>, Status> {
         let caller = self.caller(&request)?;
         let import = wire::import(request.into_inner())?;
         let imported = self.controller.import_pins(&caller, &import).await?;
         Ok(Response::new(ImportPinsResponse {
             pin_set: Some(self.shown(&caller, &import.name)?),
-            changes: imported.changes.iter().take(CHANGES_MAX).map(wire::from_change).collect(),
+            changes: imported
+                .changes
+                .iter()
+                .take(CHANGES_MAX)
+                .map(wire::from_change)
+                .collect(),
             change_count: u32::try_from(imported.changes.len()).unwrap_or(u32::MAX),
             unkept_lines: imported.unkept.iter().map(wire::unkept_line).collect(),
-            superseded_rollouts: imported.superseded.iter().map(ToString::to_string).collect(),
+            superseded_rollouts: imported
+                .superseded
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }))
     }
 
-    async fn list_blocks(&self, request: Request<ListBlocksRequest>) -> Result<Response<ListBlocksResponse>, Status> {
+    async fn list_blocks(
+        &self,
+        request: Request<ListBlocksRequest>,
+    ) -> Result<Response<ListBlocksResponse>, Status> {
         let caller = self.caller(&request)?;
         caller.require(&[Role::Viewer])?;
-        let ListBlocksRequest { pin_set, page_size, page_token } = request.into_inner();
+        let ListBlocksRequest {
+            pin_set,
+            page_size,
+            page_token,
+        } = request.into_inner();
         let name: PinSetName = wire::name("pin_set", &pin_set)?;
         let part = part(page_size, &page_token, 100)?;
         self.shown(&caller, &name)?;
         let snapshot = self.controller.snapshot();
-        let (blocks, next_page_token) = part.of(snapshot.blocks(&name).into_iter().map(|block| wire::block(&block.record)));
-        Ok(Response::new(ListBlocksResponse { blocks, next_page_token }))
+        let (blocks, next_page_token) = part.of(snapshot
+            .blocks(&name)
+            .into_iter()
+            .map(|block| wire::block(&block.record)));
+        Ok(Response::new(ListBlocksResponse {
+            blocks,
+            next_page_token,
+        }))
     }
 
-    async fn lift_block(&self, request: Request<LiftBlockRequest>) -> Result<Response<LiftBlockResponse>, Status> {
+    async fn lift_block(
+        &self,
+        request: Request<LiftBlockRequest>,
+    ) -> Result<Response<LiftBlockResponse>, Status> {
         let caller = self.caller(&request)?;
-        let LiftBlockRequest { pin_set, package, version, reason } = request.into_inner();
+        let LiftBlockRequest {
+            pin_set,
+            package,
+            version,
+            reason,
+        } = request.into_inner();
         let name: PinSetName = wire::name("pin_set", &pin_set)?;
-        let block = self.controller.lift_block(&caller, &name, &package, &version, &reason).await?;
-        Ok(Response::new(LiftBlockResponse { block: Some(wire::block(&block)) }))
+        let block = self
+            .controller
+            .lift_block(&caller, &name, &package, &version, &reason)
+            .await?;
+        Ok(Response::new(LiftBlockResponse {
+            block: Some(wire::block(&block)),
+        }))
     }
 }

@@ -9,10 +9,11 @@ use pinion_core::rollout::Rollout;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::rollout_service_server::RolloutService;
 use pinion_proto::v1::{
-    AbortRolloutRequest, AbortRolloutResponse, CreateRolloutRequest, CreateRolloutResponse, GetRolloutRequest,
-    GetRolloutResponse, ListDecisionsRequest, ListDecisionsResponse, ListRolloutsRequest, ListRolloutsResponse,
-    PauseRolloutRequest, PauseRolloutResponse, PromoteRolloutRequest, PromoteRolloutResponse, ResumeRolloutRequest,
-    ResumeRolloutResponse, RollBackRolloutRequest, RollBackRolloutResponse, WatchRolloutsRequest, WatchRolloutsResponse,
+    AbortRolloutRequest, AbortRolloutResponse, CreateRolloutRequest, CreateRolloutResponse,
+    GetRolloutRequest, GetRolloutResponse, ListDecisionsRequest, ListDecisionsResponse,
+    ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse,
+    PromoteRolloutRequest, PromoteRolloutResponse, ResumeRolloutRequest, ResumeRolloutResponse,
+    RollBackRolloutRequest, RollBackRolloutResponse, WatchRolloutsRequest, WatchRolloutsResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -32,11 +33,21 @@ impl Rpc {
             _ => self.controller.last_decision(rollout).await?,
         };
         let filing = snapshot.filing_of(&rollout.id);
-        Ok(wire::rollout(rollout, standing.as_deref(), last.as_ref(), filing.map(|stored| &*stored.record)))
+        Ok(wire::rollout(
+            rollout,
+            standing.as_deref(),
+            last.as_ref(),
+            filing.map(|stored| &*stored.record),
+        ))
     }
 
     /// The rollouts that a caller may see, the newest first.
-    fn visible(&self, caller: &Identity, pin_set: Option<&PinSetName>, open_only: bool) -> Vec<std::sync::Arc<Rollout>> {
+    fn visible(
+        &self,
+        caller: &Identity,
+        pin_set: Option<&PinSetName>,
+        open_only: bool,
+    ) -> Vec<std::sync::Arc<Rollout>> {
         let snapshot = self.controller.snapshot();
         let mut rollouts: Vec<_> = snapshot
             .rollouts()
@@ -57,35 +68,58 @@ impl Rpc {
     ) -> Result<Option<proto::Rollout>, Status> {
         let caller = self.caller(&request)?;
         let (id, verb, expected_revision, reason) = understand(request.into_inner())?;
-        let rollout = self.controller.act(&caller, &id, verb, expected_revision, &reason).await?;
+        let rollout = self
+            .controller
+            .act(&caller, &id, verb, expected_revision, &reason)
+            .await?;
         Ok(Some(self.told(&rollout).await?))
     }
 }
 
 #[tonic::async_trait]
 impl RolloutService for Rpc {
-    async fn create_rollout(&self, request: Request<CreateRolloutRequest>) -> Result<Response<CreateRolloutResponse>, Status> {
+    async fn create_rollout(
+        &self,
+        request: Request<CreateRolloutRequest>,
+    ) -> Result<Response<CreateRolloutResponse>, Status> {
         let caller = self.caller(&request)?;
         let new = wire::new_rollout(request.into_inner())?;
         let (rollout, superseded) = self.controller.create_rollout(&caller, &new).await?;
-        let told = if new.validate_only { wire::rollout(&rollout, None, None, None) } else { self.told(&rollout).await? };
+        let told = if new.validate_only {
+            wire::rollout(&rollout, None, None, None)
+        } else {
+            self.told(&rollout).await?
+        };
         Ok(Response::new(CreateRolloutResponse {
             rollout: Some(told),
             superseded_rollouts: superseded.iter().map(ToString::to_string).collect(),
         }))
     }
 
-    async fn get_rollout(&self, request: Request<GetRolloutRequest>) -> Result<Response<GetRolloutResponse>, Status> {
+    async fn get_rollout(
+        &self,
+        request: Request<GetRolloutRequest>,
+    ) -> Result<Response<GetRolloutResponse>, Status> {
         let caller = self.caller(&request)?;
         let id = wire::name("id", &request.into_inner().id)?;
         let rollout = self.controller.visible_rollout(&caller, &id)?;
-        Ok(Response::new(GetRolloutResponse { rollout: Some(self.told(&rollout).await?) }))
+        Ok(Response::new(GetRolloutResponse {
+            rollout: Some(self.told(&rollout).await?),
+        }))
     }
 
-    async fn list_rollouts(&self, request: Request<ListRolloutsRequest>) -> Result<Response<ListRolloutsResponse>, Status> {
+    async fn list_rollouts(
+        &self,
+        request: Request<ListRolloutsRequest>,
+    ) -> Result<Response<ListRolloutsResponse>, Status> {
         let caller = self.caller(&request)?;
         caller.require(&[Role::Viewer])?;
-        let ListRolloutsRequest { pin_set, open_only, page_size, page_token } = request.into_inner();
+        let ListRolloutsRequest {
+            pin_set,
+            open_only,
+            page_size,
+            page_token,
+        } = request.into_inner();
         let pin_set = wire::optional("pin_set", &pin_set)?;
         let part = part(page_size, &page_token, 100)?;
         let (page, next_page_token) = part.of(self.visible(&caller, pin_set.as_ref(), open_only));
@@ -93,12 +127,19 @@ impl RolloutService for Rpc {
         for rollout in &page {
             rollouts.push(self.told(rollout).await?);
         }
-        Ok(Response::new(ListRolloutsResponse { rollouts, next_page_token }))
+        Ok(Response::new(ListRolloutsResponse {
+            rollouts,
+            next_page_token,
+        }))
     }
 
-    type WatchRolloutsStream = Pin<Box<dyn Stream<Item = Result<WatchRolloutsResponse, Status>> + Send>>;
+    type WatchRolloutsStream =
+        Pin<Box<dyn Stream<Item = Result<WatchRolloutsResponse, Status>> + Send>>;
 
-    async fn watch_rollouts(&self, request: Request<WatchRolloutsRequest>) -> Result<Response<Self::WatchRolloutsStream>, Status> {
+    async fn watch_rollouts(
+        &self,
+        request: Request<WatchRolloutsRequest>,
+    ) -> Result<Response<Self::WatchRolloutsStream>, Status> {
         let caller = self.caller(&request)?;
         caller.require(&[Role::Viewer])?;
         let WatchRolloutsRequest { id, pin_set } = request.into_inner();
@@ -113,9 +154,13 @@ impl RolloutService for Rpc {
             let mut sent: HashMap<RolloutId, proto::Rollout> = HashMap::new();
             loop {
                 let rollouts = rpc.visible(&caller, pin_set.as_ref(), false);
-                for rollout in rollouts.iter().filter(|rollout| id.as_ref().is_none_or(|id| *id == rollout.id)) {
+                for rollout in rollouts
+                    .iter()
+                    .filter(|rollout| id.as_ref().is_none_or(|id| *id == rollout.id))
+                {
                     // One that had ended before anybody watched is not news, unless it was asked for by name.
-                    let is_news = rollout.state.is_open() || sent.contains_key(&rollout.id) || id.is_some();
+                    let is_news =
+                        rollout.state.is_open() || sent.contains_key(&rollout.id) || id.is_some();
                     let told = match rpc.told(rollout).await {
                         Ok(told) if is_news && sent.get(&rollout.id) != Some(&told) => told,
                         Ok(_) => continue,
@@ -126,7 +171,13 @@ impl RolloutService for Rpc {
                         }
                     };
                     sent.insert(rollout.id.clone(), told.clone());
-                    if sender.send(Ok(WatchRolloutsResponse { rollout: Some(told) })).await.is_err() {
+                    if sender
+                        .send(Ok(WatchRolloutsResponse {
+                            rollout: Some(told),
+                        }))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -139,48 +190,133 @@ impl RolloutService for Rpc {
         Ok(Response::new(stream))
     }
 
-    async fn pause_rollout(&self, request: Request<PauseRolloutRequest>) -> Result<Response<PauseRolloutResponse>, Status> {
-        let understand = |PauseRolloutRequest { id, expected_revision, reason }| {
-            Ok((wire::name("id", &id)?, Verb::Pause, expected_revision, reason))
+    async fn pause_rollout(
+        &self,
+        request: Request<PauseRolloutRequest>,
+    ) -> Result<Response<PauseRolloutResponse>, Status> {
+        let understand = |PauseRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Pause,
+                expected_revision,
+                reason,
+            ))
         };
-        Ok(Response::new(PauseRolloutResponse { rollout: self.act(request, understand).await? }))
+        Ok(Response::new(PauseRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
     }
 
-    async fn resume_rollout(&self, request: Request<ResumeRolloutRequest>) -> Result<Response<ResumeRolloutResponse>, Status> {
-        let understand = |ResumeRolloutRequest { id, expected_revision, reason }| {
-            Ok((wire::name("id", &id)?, Verb::Resume, expected_revision, reason))
+    async fn resume_rollout(
+        &self,
+        request: Request<ResumeRolloutRequest>,
+    ) -> Result<Response<ResumeRolloutResponse>, Status> {
+        let understand = |ResumeRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Resume,
+                expected_revision,
+                reason,
+            ))
         };
-        Ok(Response::new(ResumeRolloutResponse { rollout: self.act(request, understand).await? }))
+        Ok(Response::new(ResumeRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
     }
 
-    async fn promote_rollout(&self, request: Request<PromoteRolloutRequest>) -> Result<Response<PromoteRolloutResponse>, Status> {
-        let understand = |PromoteRolloutRequest { id, expected_revision, reason, share }| {
-            let share = if share == 0.0 { None } else { Some(wire::to_share("share", share)?) };
-            Ok((wire::name("id", &id)?, Verb::Promote(share), expected_revision, reason))
+    async fn promote_rollout(
+        &self,
+        request: Request<PromoteRolloutRequest>,
+    ) -> Result<Response<PromoteRolloutResponse>, Status> {
+        let understand = |PromoteRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                              share,
+                          }| {
+            let share = if share == 0.0 {
+                None
+            } else {
+                Some(wire::to_share("share", share)?)
+            };
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Promote(share),
+                expected_revision,
+                reason,
+            ))
         };
-        Ok(Response::new(PromoteRolloutResponse { rollout: self.act(request, understand).await? }))
+        Ok(Response::new(PromoteRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
     }
 
-    async fn roll_back_rollout(&self, request: Request<RollBackRolloutRequest>) -> Result<Response<RollBackRolloutResponse>, Status> {
-        let understand = |RollBackRolloutRequest { id, expected_revision, reason }| {
-            Ok((wire::name("id", &id)?, Verb::RollBack, expected_revision, reason))
+    async fn roll_back_rollout(
+        &self,
+        request: Request<RollBackRolloutRequest>,
+    ) -> Result<Response<RollBackRolloutResponse>, Status> {
+        let understand = |RollBackRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::RollBack,
+                expected_revision,
+                reason,
+            ))
         };
-        Ok(Response::new(RollBackRolloutResponse { rollout: self.act(request, understand).await? }))
+        Ok(Response::new(RollBackRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
     }
 
-    async fn abort_rollout(&self, request: Request<AbortRolloutRequest>) -> Result<Response<AbortRolloutResponse>, Status> {
-        let understand = |AbortRolloutRequest { id, expected_revision, reason }| {
-            Ok((wire::name("id", &id)?, Verb::Abort, expected_revision, reason))
+    async fn abort_rollout(
+        &self,
+        request: Request<AbortRolloutRequest>,
+    ) -> Result<Response<AbortRolloutResponse>, Status> {
+        let understand = |AbortRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Abort,
+                expected_revision,
+                reason,
+            ))
         };
-        Ok(Response::new(AbortRolloutResponse { rollout: self.act(request, understand).await? }))
+        Ok(Response::new(AbortRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
     }
 
-    async fn list_decisions(&self, request: Request<ListDecisionsRequest>) -> Result<Response<ListDecisionsResponse>, Status> {
+    async fn list_decisions(
+        &self,
+        request: Request<ListDecisionsRequest>,
+    ) -> Result<Response<ListDecisionsResponse>, Status> {
         let caller = self.caller(&request)?;
-        let ListDecisionsRequest { rollout, page_size, page_token } = request.into_inner();
+        let ListDecisionsRequest {
+            rollout,
+            page_size,
+            page_token,
+        } = request.into_inner();
         let id = wire::name("rollout", &rollout)?;
         let part = part(page_size, &page_token, 100)?;
-        let (entries, more) = self.controller.decisions(&caller, &id, part.skip as u64, part.rows).await?;
+        let (entries, more) = self
+            .controller
+            .decisions(&caller, &id, part.skip as u64, part.rows)
+            .await?;
         Ok(Response::new(ListDecisionsResponse {
             decisions: entries.iter().map(wire::decision).collect(),
             next_page_token: part.token(more),

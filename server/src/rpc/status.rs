@@ -25,7 +25,9 @@ impl From<Refusal> for Status {
             Refusal::IllegalStep(_) => (Code::FailedPrecondition, "ILLEGAL_STEP"),
             Refusal::Exhausted { .. } => (Code::ResourceExhausted, "EXHAUSTED"),
             Refusal::Store(Error::Invalid(_) | Error::Export(_)) => (Code::Internal, "STORE"),
-            Refusal::Store(Error::Unknown(_) | Error::Unavailable(_)) => (Code::Unavailable, "STORE"),
+            Refusal::Store(Error::Unknown(_) | Error::Unavailable(_)) => {
+                (Code::Unavailable, "STORE")
+            }
             Refusal::Store(Error::Damaged { .. }) => (Code::DataLoss, "STORE"),
         };
         if let Refusal::Store(error) = &refusal {
@@ -52,6 +54,10 @@ impl From<Refusal> for Status {
 
 impl From<Unreadable> for Status {
     fn from(unreadable: Unreadable) -> Self {
-        Refusal::Invalid { field: unreadable.field, cause: unreadable.cause }.into()
+        Refusal::Invalid {
+            field: unreadable.field,
+            cause: unreadable.cause,
+        }
+        .into()
     }
 }

@@ -30,7 +30,9 @@ pub async fn traced(State(metrics): State<Arc<Metrics>>, request: Request, next:
     let started = Instant::now();
     let method = method_of(&request);
     let span = tracing::info_span!("request", otel.name = %method, otel.kind = "server", status = tracing::field::Empty);
-    let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Headers(request.headers())));
+    let parent = opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.extract(&Headers(request.headers()))
+    });
     // Without a subscriber that exports traces there is no span to join.
     let _ = span.set_parent(parent);
     let response = next.run(request).instrument(span.clone()).await;
@@ -42,10 +44,15 @@ pub async fn traced(State(metrics): State<Arc<Metrics>>, request: Request, next:
 
 /// The gRPC method, or the route; never a path that somebody made up.
 fn method_of(request: &Request) -> String {
-    let is_grpc = request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc = request
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     match request.extensions().get::<MatchedPath>() {
         Some(path) if !is_grpc => format!("{} {}", request.method(), path.as_str()),
-        _ if request.uri().path().starts_with("/pinion.v1.") || request.uri().path().starts_with("/grpc.") => {
+        _ if request.uri().path().starts_with("/pinion.v1.")
+            || request.uri().path().starts_with("/grpc.") =>
+        {
             request.uri().path()[1..].to_owned()
         }
         _ => "other".to_owned(),
@@ -53,7 +60,11 @@ fn method_of(request: &Request) -> String {
 }
 
 fn status_of(response: &Response) -> String {
-    match response.headers().get("grpc-status").and_then(|status| status.to_str().ok()) {
+    match response
+        .headers()
+        .get("grpc-status")
+        .and_then(|status| status.to_str().ok())
+    {
         Some(status) => format!("grpc {status}"),
         None => response.status().as_u16().to_string(),
     }

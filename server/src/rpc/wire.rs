@@ -35,36 +35,70 @@ pub struct Unreadable {
 
 impl Unreadable {
     pub(crate) fn new(field: impl Into<String>, cause: impl ToString) -> Self {
-        Self { field: field.into(), cause: cause.to_string() }
+        Self {
+            field: field.into(),
+            cause: cause.to_string(),
+        }
     }
 }
 
 /// A name of the field, from its text.
-pub(crate) fn name<T: std::str::FromStr<Err: ToString>>(field: &str, text: &str) -> Result<T, Unreadable> {
-    text.parse().map_err(|error: T::Err| Unreadable::new(field, error.to_string()))
+pub(crate) fn name<T: std::str::FromStr<Err: ToString>>(
+    field: &str,
+    text: &str,
+) -> Result<T, Unreadable> {
+    text.parse()
+        .map_err(|error: T::Err| Unreadable::new(field, error.to_string()))
 }
 
 /// A name, or none where the text is empty.
-pub(crate) fn optional<T: std::str::FromStr<Err: ToString>>(field: &str, text: &str) -> Result<Option<T>, Unreadable> {
-    if text.is_empty() { Ok(None) } else { name(field, text).map(Some) }
+pub(crate) fn optional<T: std::str::FromStr<Err: ToString>>(
+    field: &str,
+    text: &str,
+) -> Result<Option<T>, Unreadable> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        name(field, text).map(Some)
+    }
 }
 
-pub(crate) fn to_timestamp(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, Unreadable> {
+pub(crate) fn to_timestamp(
+    field: &str,
+    time: prost_types::Timestamp,
+) -> Result<Timestamp, Unreadable> {
     let prost_types::Timestamp { seconds, nanos } = time;
     // Until the year 9999, as the message's own documentation has it.
-    if !(-62_135_596_800..=253_402_300_799).contains(&seconds) || !(0..=999_999_999).contains(&nanos) {
-        return Err(Unreadable::new(field, "it lies outside the years 1 to 9999"));
+    if !(-62_135_596_800..=253_402_300_799).contains(&seconds)
+        || !(0..=999_999_999).contains(&nanos)
+    {
+        return Err(Unreadable::new(
+            field,
+            "it lies outside the years 1 to 9999",
+        ));
     }
-    Ok(Timestamp::from_unix_ms(seconds * 1000 + i64::from(nanos / 1_000_000)))
+    Ok(Timestamp::from_unix_ms(
+        seconds * 1000 + i64::from(nanos / 1_000_000),
+    ))
 }
 
 pub(crate) fn from_timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let (seconds, ms) = (time.unix_ms().div_euclid(1000), time.unix_ms().rem_euclid(1000));
-    prost_types::Timestamp { seconds, nanos: i32::try_from(ms * 1_000_000).unwrap_or(0) }
+    let (seconds, ms) = (
+        time.unix_ms().div_euclid(1000),
+        time.unix_ms().rem_euclid(1000),
+    );
+    prost_types::Timestamp {
+        seconds,
+        nanos: i32::try_from(ms * 1_000_000).unwrap_or(0),
+    }
 }
 
-pub(crate) fn to_duration(field: &str, duration: prost_types::Duration) -> Result<std::time::Duration, Unreadable> {
-    std::time::Duration::try_from(duration).map_err(|_| Unreadable::new(field, "it is negative or too long"))
+pub(crate) fn to_duration(
+    field: &str,
+    duration: prost_types::Duration,
+) -> Result<std::time::Duration, Unreadable> {
+    std::time::Duration::try_from(duration)
+        .map_err(|_| Unreadable::new(field, "it is negative or too long"))
 }
 
 pub(crate) fn from_duration(duration: std::time::Duration) -> prost_types::Duration {
@@ -84,9 +118,10 @@ pub(crate) fn to_ecosystem(ecosystem: i32) -> Result<Ecosystem, Unreadable> {
         Ok(proto::Ecosystem::Cargo) => Ok(Ecosystem::Cargo),
         Ok(proto::Ecosystem::Npm) => Ok(Ecosystem::Npm),
         Ok(proto::Ecosystem::Go) => Ok(Ecosystem::Go),
-        Ok(proto::Ecosystem::Unspecified) | Err(_) => {
-            Err(Unreadable::new("ecosystem", "say which one: pypi, cargo, npm or go"))
-        }
+        Ok(proto::Ecosystem::Unspecified) | Err(_) => Err(Unreadable::new(
+            "ecosystem",
+            "say which one: pypi, cargo, npm or go",
+        )),
     }
 }
 
@@ -100,7 +135,11 @@ pub(crate) const fn from_ecosystem(ecosystem: Ecosystem) -> proto::Ecosystem {
 }
 
 pub(crate) fn from_pin(pin: &Pin) -> proto::Pin {
-    let Pin { package, version, marker } = pin;
+    let Pin {
+        package,
+        version,
+        marker,
+    } = pin;
     proto::Pin {
         package: package.written().to_owned(),
         version: version.to_string(),
@@ -109,7 +148,12 @@ pub(crate) fn from_pin(pin: &Pin) -> proto::Pin {
 }
 
 pub(crate) fn from_change(change: &PackageChange) -> proto::PackageChange {
-    let PackageChange { package, marker, from, to } = change;
+    let PackageChange {
+        package,
+        marker,
+        from,
+        to,
+    } = change;
     proto::PackageChange {
         package: package.written().to_owned(),
         marker: marker.as_ref().map(ToString::to_string).unwrap_or_default(),

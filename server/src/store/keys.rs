@@ -29,7 +29,16 @@ use sha2::{Digest, Sha256};
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 8] = [SET, BASE, BLOCK, ROLLOUT, FILING, ENVIRONMENT, TOKEN, DRAW_KEY];
+pub const CONTROL_PREFIXES: [&str; 8] = [
+    SET,
+    BASE,
+    BLOCK,
+    ROLLOUT,
+    FILING,
+    ENVIRONMENT,
+    TOKEN,
+    DRAW_KEY,
+];
 
 /// Pin sets.
 pub const SET: &str = "set/";
@@ -112,7 +121,10 @@ pub fn next_ordinal() -> Key {
 
 /// The ordinal of a draw key.
 pub fn draw_key(draw_key: &str) -> Key {
-    Key::new(format!("{DRAW_KEY}{}", hex::encode(Sha256::digest(draw_key))))
+    Key::new(format!(
+        "{DRAW_KEY}{}",
+        hex::encode(Sha256::digest(draw_key))
+    ))
 }
 
 /// The next number of a process.
@@ -132,7 +144,12 @@ pub fn seen(day: i64, process: u64, sequence: u64) -> Key {
 
 /// The day of a key that [`seen`] made.
 pub fn day_of_seen(key: &Key) -> Option<i64> {
-    key.as_str().strip_prefix(SEEN)?.split('/').next()?.parse().ok()
+    key.as_str()
+        .strip_prefix(SEEN)?
+        .split('/')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// A part of a pool.
@@ -170,4 +187,3 @@ pub fn place_of_history(key: &Key) -> Option<(i64, u32)> {
 pub const fn chunk_of(ordinal: Ordinal, size: u32) -> (u32, u32) {
     (ordinal.0 / size, ordinal.0 % size)
 }
-

@@ -5,7 +5,9 @@
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::FilingKey;
-use pinion_core::name::{DrawKey, EnvironmentId, ForgeName, PackageName, PinSetName, Platform, RolloutId, TokenName};
+use pinion_core::name::{
+    DrawKey, EnvironmentId, ForgeName, PackageName, PinSetName, Platform, RolloutId, TokenName,
+};
 use pinion_core::pin::{Marker, PackageChange, Pin};
 use pinion_core::policy::Policy;
 use pinion_core::resolve::Hold;
@@ -19,8 +21,9 @@ use super::{Error, Key};
 mod packed;
 
 pub use packed::{
-    CELLS_PER_CHUNK, HISTORY_PER_CHUNK, HistoryChunk, JournalEntry, JournalEvent, JournalRecord, MEMBERS_PER_CHUNK,
-    decode_cells, decode_members, decode_seen, encode_cells, encode_members, encode_seen,
+    CELLS_PER_CHUNK, HISTORY_PER_CHUNK, HistoryChunk, JournalEntry, JournalEvent, JournalRecord,
+    MEMBERS_PER_CHUNK, decode_cells, decode_members, decode_seen, encode_cells, encode_members,
+    encode_seen,
 };
 
 /// The format that is written.
@@ -37,7 +40,12 @@ struct Envelope<T> {
 /// # Panics
 /// Never: every record has a JSON form.
 pub fn encode<T: Serialize>(record: &T) -> bytes::Bytes {
-    serde_json::to_vec(&Envelope { format: FORMAT, record }).expect("every record has a JSON form").into()
+    serde_json::to_vec(&Envelope {
+        format: FORMAT,
+        record,
+    })
+    .expect("every record has a JSON form")
+    .into()
 }
 
 /// The control record of a value.
@@ -45,16 +53,23 @@ pub fn encode<T: Serialize>(record: &T) -> bytes::Bytes {
 /// # Errors
 /// [`Error::Damaged`] if it is none, or of a format that this version does not know.
 pub fn decode<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Error> {
-    let damaged = |cause: String| Error::Damaged { key: key.to_string(), cause };
+    let damaged = |cause: String| Error::Damaged {
+        key: key.to_string(),
+        cause,
+    };
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    let Format { format } = serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
+    let Format { format } =
+        serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
     if format != FORMAT {
-        return Err(damaged(format!("its format {format} is not known to this version; it was written by a newer one")));
+        return Err(damaged(format!(
+            "its format {format} is not known to this version; it was written by a newer one"
+        )));
     }
-    let envelope: Envelope<T> = serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
+    let envelope: Envelope<T> =
+        serde_json::from_slice(value).map_err(|error| damaged(error.to_string()))?;
     Ok(envelope.record)
 }
 
@@ -108,10 +123,19 @@ impl BaselineChunk {
     /// What is wrong with the first one that is none.
     pub fn parse(&self) -> Result<Vec<Pin>, String> {
         let parse = |(package, version, marker): &(String, String, Option<String>)| {
-            let package = PackageName::parse(self.ecosystem, package).map_err(|error| error.to_string())?;
-            let version = Version::parse(self.ecosystem, version).map_err(|error| error.to_string())?;
-            let marker = marker.as_ref().map(|marker| Marker::parse(self.ecosystem, marker)).transpose();
-            Ok(Pin { package, version, marker: marker.map_err(|error| error.to_string())? })
+            let package =
+                PackageName::parse(self.ecosystem, package).map_err(|error| error.to_string())?;
+            let version =
+                Version::parse(self.ecosystem, version).map_err(|error| error.to_string())?;
+            let marker = marker
+                .as_ref()
+                .map(|marker| Marker::parse(self.ecosystem, marker))
+                .transpose();
+            Ok(Pin {
+                package,
+                version,
+                marker: marker.map_err(|error| error.to_string())?,
+            })
         };
         self.pins.iter().map(parse).collect()
     }
@@ -160,7 +184,9 @@ pub struct EnvironmentRecord {
 impl EnvironmentRecord {
     /// What it is drawn by.
     pub fn draw_key(&self) -> &str {
-        self.draw_key.as_ref().map_or_else(|| self.id.as_str(), |key| key.as_str())
+        self.draw_key
+            .as_ref()
+            .map_or_else(|| self.id.as_str(), |key| key.as_str())
     }
 }
 

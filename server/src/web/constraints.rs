@@ -19,19 +19,49 @@ pub(super) fn secret_of(header: &str) -> Option<String> {
         return Some(secret.to_owned());
     }
     let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
-    let (user, password) = String::from_utf8(decoded).ok()?.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))?;
+    let (user, password) = String::from_utf8(decoded)
+        .ok()?
+        .split_once(':')
+        .map(|(user, password)| (user.to_owned(), password.to_owned()))?;
     // A URL of the form `https://TOKEN@host/` has it as the user.
     Some(if password.is_empty() { user } else { password })
 }
 
 /// Answers a request for the file.
-pub(super) fn answer(controller: &Controller, pin_set: &str, secret: Option<&str>, known: &str) -> Result<Answer, Refusal> {
+pub(super) fn answer(
+    controller: &Controller,
+    pin_set: &str,
+    secret: Option<&str>,
+    known: &str,
+) -> Result<Answer, Refusal> {
     let caller = controller.identify(secret)?;
-    let pin_set = pin_set.parse().map_err(|error| Refusal::invalid("pin_set", error))?;
-    let etag = known.split(',').next().unwrap_or_default().trim().trim_start_matches("W/").trim_matches('"');
-    let answer = controller.pins(&caller, &PinsQuery { pin_set: Some(pin_set), etag: etag.to_owned() })?;
-    let Some((pins, verbatim)) = &answer.pins else { return Ok(Answer { etag: answer.etag, text: None }) };
-    let mut text = format!("# {} revision {}, by pinion\n", answer.pin_set, answer.revision);
+    let pin_set = pin_set
+        .parse()
+        .map_err(|error| Refusal::invalid("pin_set", error))?;
+    let etag = known
+        .split(',')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .trim_start_matches("W/")
+        .trim_matches('"');
+    let answer = controller.pins(
+        &caller,
+        &PinsQuery {
+            pin_set: Some(pin_set),
+            etag: etag.to_owned(),
+        },
+    )?;
+    let Some((pins, verbatim)) = &answer.pins else {
+        return Ok(Answer {
+            etag: answer.etag,
+            text: None,
+        });
+    };
+    let mut text = format!(
+        "# {} revision {}, by pinion\n",
+        answer.pin_set, answer.revision
+    );
     if answer.rollouts.is_empty() {
         text.push_str("# the baseline: this environment is in no cohort\n");
     }
@@ -40,7 +70,10 @@ pub(super) fn answer(controller: &Controller, pin_set: &str, secret: Option<&str
     }
     text.push_str("# `pinion why PACKAGE` tells why a version is here\n");
     text.push_str(&render(pins, verbatim));
-    Ok(Answer { etag: answer.etag, text: Some(text) })
+    Ok(Answer {
+        etag: answer.etag,
+        text: Some(text),
+    })
 }
 
 #[cfg(test)]

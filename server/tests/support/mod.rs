@@ -1,5 +1,9 @@
 //! A server for tests: real store, real gRPC and HTTP on a free port, a clock that the test moves.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 #![allow(missing_docs, reason = "for tests only")]
 
 use std::path::Path;
@@ -49,14 +53,19 @@ pub struct Environment {
 
 pub fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("ASCII"));
+    request.metadata_mut().insert(
+        "authorization",
+        format!("Bearer {token}").parse().expect("ASCII"),
+    );
     request
 }
 
 pub fn uuid_at(now: Timestamp) -> String {
     let mut bytes = [0u8; 10];
     fastrand::fill(&mut bytes);
-    uuid::Builder::from_unix_timestamp_millis(now.unix_ms().unsigned_abs(), &bytes).into_uuid().to_string()
+    uuid::Builder::from_unix_timestamp_millis(now.unix_ms().unsigned_abs(), &bytes)
+        .into_uuid()
+        .to_string()
 }
 
 impl Server {
@@ -67,8 +76,10 @@ impl Server {
 
     /// The same, with a file in a git repository (its URL) as the pin set's source.
     pub async fn start_with(dir: &Path, pins: &str, repository: Option<&str>) -> Self {
-        let forges: Vec<ForgeConfig> =
-            repository.map(|url| ForgeConfig::git("requirements", url).expect("a name")).into_iter().collect();
+        let forges: Vec<ForgeConfig> = repository
+            .map(|url| ForgeConfig::git("requirements", url).expect("a name"))
+            .into_iter()
+            .collect();
         let config = Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.to_owned(),
@@ -79,16 +90,29 @@ impl Server {
         let app = Self::app(&config, &clock, 1).await;
         let admin = app.first_admin.clone().expect("a new directory");
         let channel = connect(&app).await;
-        let mut server =
-            Self { app, clock, admin, manager: String::new(), team: String::new(), channel, config, seed: 1 };
-        server.manager = server.token("manager", proto::Role::ReleaseManager, "").await;
+        let mut server = Self {
+            app,
+            clock,
+            admin,
+            manager: String::new(),
+            team: String::new(),
+            channel,
+            config,
+            seed: 1,
+        };
+        server.manager = server
+            .token("manager", proto::Role::ReleaseManager, "")
+            .await;
         server.team = server.token("team", proto::Role::Environment, "").await;
         let source = repository.map(|_| proto::Source {
             forge: "requirements".to_owned(),
             branch: "master".to_owned(),
             path: "upper-constraints.txt".to_owned(),
         });
-        server.create_set(SET, proto::Policy::default(), source).await.expect("creates");
+        server
+            .create_set(SET, proto::Policy::default(), source)
+            .await
+            .expect("creates");
         server.import(SET, pins).await.expect("imports");
         server
     }
@@ -104,11 +128,29 @@ impl Server {
 
     /// Stops the server and starts it again on the same state.
     pub async fn restart(self) -> Self {
-        let Self { app, clock, admin, manager, team, config, seed, .. } = self;
+        let Self {
+            app,
+            clock,
+            admin,
+            manager,
+            team,
+            config,
+            seed,
+            ..
+        } = self;
         app.stop().await;
         let app = Self::app(&config, &clock, seed + 1).await;
         let channel = connect(&app).await;
-        Self { app, clock, admin, manager, team, channel, config, seed: seed + 1 }
+        Self {
+            app,
+            clock,
+            admin,
+            manager,
+            team,
+            channel,
+            config,
+            seed: seed + 1,
+        }
     }
 
     pub async fn token(&self, name: &str, role: proto::Role, pin_set: &str) -> String {
@@ -118,7 +160,9 @@ impl Server {
             pin_set: pin_set.to_owned(),
             lifetime: None,
         };
-        let response = AdminServiceClient::new(self.channel.clone()).create_token(with_token(request, &self.admin)).await;
+        let response = AdminServiceClient::new(self.channel.clone())
+            .create_token(with_token(request, &self.admin))
+            .await;
         response.expect("creates").into_inner().secret
     }
 
@@ -130,21 +174,40 @@ impl Server {
         RolloutServiceClient::new(self.channel.clone())
     }
 
-    pub async fn create_set(&self, name: &str, policy: proto::Policy, source: Option<proto::Source>) -> Result<proto::PinSet, Status> {
+    pub async fn create_set(
+        &self,
+        name: &str,
+        policy: proto::Policy,
+        source: Option<proto::Source>,
+    ) -> Result<proto::PinSet, Status> {
         let request = proto::CreatePinSetRequest {
             name: name.to_owned(),
             ecosystem: proto::Ecosystem::Pypi.into(),
             policy: Some(policy),
             source,
         };
-        let response = self.sets().create_pin_set(with_token(request, &self.manager)).await?;
+        let response = self
+            .sets()
+            .create_pin_set(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().pin_set.expect("a pin set"))
     }
 
-    pub async fn import(&self, name: &str, content: &str) -> Result<proto::ImportPinsResponse, Status> {
-        let request =
-            proto::ImportPinsRequest { name: name.to_owned(), content: content.to_owned(), ..Default::default() };
-        Ok(self.sets().import_pins(with_token(request, &self.manager)).await?.into_inner())
+    pub async fn import(
+        &self,
+        name: &str,
+        content: &str,
+    ) -> Result<proto::ImportPinsResponse, Status> {
+        let request = proto::ImportPinsRequest {
+            name: name.to_owned(),
+            content: content.to_owned(),
+            ..Default::default()
+        };
+        Ok(self
+            .sets()
+            .import_pins(with_token(request, &self.manager))
+            .await?
+            .into_inner())
     }
 
     pub async fn enroll(&self, reporting: bool, draw_key: &str) -> Environment {
@@ -155,8 +218,15 @@ impl Server {
             platform: String::new(),
         };
         let mut client = EnvironmentServiceClient::new(self.channel.clone());
-        let response = client.enroll(with_token(request, &self.team)).await.expect("enrols").into_inner();
-        Environment { id: response.environment.expect("an environment").id, token: response.token }
+        let response = client
+            .enroll(with_token(request, &self.team))
+            .await
+            .expect("enrols")
+            .into_inner();
+        Environment {
+            id: response.environment.expect("an environment").id,
+            token: response.token,
+        }
     }
 
     pub async fn enroll_many(&self, count: usize) -> Vec<Environment> {
@@ -168,18 +238,32 @@ impl Server {
     }
 
     pub async fn pins(&self, token: &str) -> Result<proto::GetPinsResponse, Status> {
-        let request = proto::GetPinsRequest { pin_set: SET.to_owned(), etag: String::new() };
-        Ok(PinServiceClient::new(self.channel.clone()).get_pins(with_token(request, token)).await?.into_inner())
+        let request = proto::GetPinsRequest {
+            pin_set: SET.to_owned(),
+            etag: String::new(),
+        };
+        Ok(PinServiceClient::new(self.channel.clone())
+            .get_pins(with_token(request, token))
+            .await?
+            .into_inner())
     }
 
     /// The version of a package that a token gets.
     pub async fn version(&self, token: &str, package: &str) -> String {
         let pins = self.pins(token).await.expect("pins").pins;
-        pins.into_iter().find(|pin| pin.package == package).expect("the package").version
+        pins.into_iter()
+            .find(|pin| pin.package == package)
+            .expect("the package")
+            .version
     }
 
     /// How many of the environments get this version.
-    pub async fn count_with(&self, environments: &[Environment], package: &str, version: &str) -> usize {
+    pub async fn count_with(
+        &self,
+        environments: &[Environment],
+        package: &str,
+        version: &str,
+    ) -> usize {
         let mut count = 0;
         for environment in environments {
             count += usize::from(self.version(&environment.token, package).await == version);
@@ -200,16 +284,31 @@ impl Server {
         }
     }
 
-    pub async fn send(&self, token: &str, reports: Vec<proto::Report>) -> Result<proto::ReportOutcomesResponse, Status> {
+    pub async fn send(
+        &self,
+        token: &str,
+        reports: Vec<proto::Report>,
+    ) -> Result<proto::ReportOutcomesResponse, Status> {
         let mut client = OutcomeServiceClient::new(self.channel.clone());
-        Ok(client.report_outcomes(with_token(proto::ReportOutcomesRequest { reports }, token)).await?.into_inner())
+        Ok(client
+            .report_outcomes(with_token(proto::ReportOutcomesRequest { reports }, token))
+            .await?
+            .into_inner())
     }
 
-    pub async fn start_rollout(&self, package: &str, version: &str) -> Result<proto::Rollout, Status> {
+    pub async fn start_rollout(
+        &self,
+        package: &str,
+        version: &str,
+    ) -> Result<proto::Rollout, Status> {
         self.start_rollout_of(&[(package, version)], false).await
     }
 
-    pub async fn start_rollout_of(&self, candidates: &[(&str, &str)], allow_downgrade: bool) -> Result<proto::Rollout, Status> {
+    pub async fn start_rollout_of(
+        &self,
+        candidates: &[(&str, &str)],
+        allow_downgrade: bool,
+    ) -> Result<proto::Rollout, Status> {
         let request = proto::CreateRolloutRequest {
             pin_set: SET.to_owned(),
             candidates: candidates
@@ -223,43 +322,84 @@ impl Server {
             allow_downgrade,
             ..Default::default()
         };
-        let response = self.rollouts().create_rollout(with_token(request, &self.manager)).await?;
+        let response = self
+            .rollouts()
+            .create_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
     pub async fn rollout(&self, id: &str) -> proto::Rollout {
         let request = proto::GetRolloutRequest { id: id.to_owned() };
-        let response = self.rollouts().get_rollout(with_token(request, &self.manager)).await;
-        response.expect("is there").into_inner().rollout.expect("a rollout")
+        let response = self
+            .rollouts()
+            .get_rollout(with_token(request, &self.manager))
+            .await;
+        response
+            .expect("is there")
+            .into_inner()
+            .rollout
+            .expect("a rollout")
     }
 
     pub async fn promote(&self, id: &str, share: f64) -> Result<proto::Rollout, Status> {
-        let request = proto::PromoteRolloutRequest { id: id.to_owned(), share, ..Default::default() };
-        let response = self.rollouts().promote_rollout(with_token(request, &self.manager)).await?;
+        let request = proto::PromoteRolloutRequest {
+            id: id.to_owned(),
+            share,
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .promote_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
     pub async fn pause(&self, id: &str) -> Result<proto::Rollout, Status> {
-        let request = proto::PauseRolloutRequest { id: id.to_owned(), ..Default::default() };
-        let response = self.rollouts().pause_rollout(with_token(request, &self.manager)).await?;
+        let request = proto::PauseRolloutRequest {
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .pause_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
     pub async fn resume(&self, id: &str) -> Result<proto::Rollout, Status> {
-        let request = proto::ResumeRolloutRequest { id: id.to_owned(), ..Default::default() };
-        let response = self.rollouts().resume_rollout(with_token(request, &self.manager)).await?;
+        let request = proto::ResumeRolloutRequest {
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .resume_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
     pub async fn roll_back(&self, id: &str) -> Result<proto::Rollout, Status> {
-        let request = proto::RollBackRolloutRequest { id: id.to_owned(), ..Default::default() };
-        let response = self.rollouts().roll_back_rollout(with_token(request, &self.manager)).await?;
+        let request = proto::RollBackRolloutRequest {
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .roll_back_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
     pub async fn abort(&self, id: &str) -> Result<proto::Rollout, Status> {
-        let request = proto::AbortRolloutRequest { id: id.to_owned(), ..Default::default() };
-        let response = self.rollouts().abort_rollout(with_token(request, &self.manager)).await?;
+        let request = proto::AbortRolloutRequest {
+            id: id.to_owned(),
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .abort_rollout(with_token(request, &self.manager))
+            .await?;
         Ok(response.into_inner().rollout.expect("a rollout"))
     }
 
@@ -270,8 +410,14 @@ impl Server {
     }
 
     pub async fn decisions(&self, id: &str) -> Vec<proto::Decision> {
-        let request = proto::ListDecisionsRequest { rollout: id.to_owned(), ..Default::default() };
-        let response = self.rollouts().list_decisions(with_token(request, &self.manager)).await;
+        let request = proto::ListDecisionsRequest {
+            rollout: id.to_owned(),
+            ..Default::default()
+        };
+        let response = self
+            .rollouts()
+            .list_decisions(with_token(request, &self.manager))
+            .await;
         response.expect("lists").into_inner().decisions
     }
 
@@ -285,5 +431,9 @@ impl Server {
 }
 
 async fn connect(app: &App) -> Channel {
-    Channel::from_shared(format!("http://{}", app.address)).expect("a URL").connect().await.expect("connects")
+    Channel::from_shared(format!("http://{}", app.address))
+        .expect("a URL")
+        .connect()
+        .await
+        .expect("connects")
 }

@@ -47,7 +47,9 @@ impl fmt::Display for Unkept {
             Self::Range => f.write_str("it allows more than one version"),
             Self::NoVersion => f.write_str("it names no version"),
             Self::Name(cause) | Self::Version(cause) | Self::Marker(cause) => f.write_str(cause),
-            Self::Conflicting { line, version } => write!(f, "line {line} pins it to {version} already"),
+            Self::Conflicting { line, version } => {
+                write!(f, "line {line} pins it to {version} already")
+            }
         }
     }
 }
@@ -66,7 +68,14 @@ pub(crate) struct Logical<'a> {
 /// The lines of a file; a backslash at the end of one continues it on the next. A byte order mark is no part of them.
 pub(crate) fn logical_lines(text: &str) -> impl Iterator<Item = Logical<'_>> {
     let mark = '\u{feff}'.len_utf8();
-    let (mut start, mut number) = (if text.starts_with('\u{feff}') { mark } else { 0 }, 1);
+    let (mut start, mut number) = (
+        if text.starts_with('\u{feff}') {
+            mark
+        } else {
+            0
+        },
+        1,
+    );
     std::iter::from_fn(move || {
         if start >= text.len() {
             return None;
@@ -80,7 +89,11 @@ pub(crate) fn logical_lines(text: &str) -> impl Iterator<Item = Logical<'_>> {
                 break;
             }
         }
-        let logical = Logical { number, start, text: &text[start..end] };
+        let logical = Logical {
+            number,
+            start,
+            text: &text[start..end],
+        };
         start = end;
         number += lines;
         Some(logical)
@@ -108,7 +121,10 @@ pub(crate) fn find_pin(ecosystem: Ecosystem, line: &str) -> Result<Option<Found>
     };
     let version = range_in(trimmed, parts.version);
     let pin = pin(ecosystem, parts.package, parts.version, parts.marker)?;
-    Ok(Some(Found { pin, version: version.start + offset..version.end + offset }))
+    Ok(Some(Found {
+        pin,
+        version: version.start + offset..version.end + offset,
+    }))
 }
 
 struct Parts<'a> {
@@ -131,17 +147,26 @@ fn pypi_parts(line: &str) -> Result<Parts<'_>, Unkept> {
     if requirement.contains("://") || requirement.contains('@') {
         return Err(Unkept::Url);
     }
-    let operator = requirement.find(['=', '<', '>', '!', '~']).ok_or(Unkept::NoVersion)?;
+    let operator = requirement
+        .find(['=', '<', '>', '!', '~'])
+        .ok_or(Unkept::NoVersion)?;
     let (package, specifier) = requirement.split_at(operator);
     if package.contains('[') {
         return Err(Unkept::Extras);
     }
-    let version = specifier.strip_prefix("===").or_else(|| specifier.strip_prefix("==")).ok_or(Unkept::Range)?;
+    let version = specifier
+        .strip_prefix("===")
+        .or_else(|| specifier.strip_prefix("=="))
+        .ok_or(Unkept::Range)?;
     let version = version.trim();
     if version.contains([',', '*']) {
         return Err(Unkept::Range);
     }
-    Ok(Parts { package: package.trim(), version, marker })
+    Ok(Parts {
+        package: package.trim(),
+        version,
+        marker,
+    })
 }
 
 /// `name==version`, `name@version` or `name version`.
@@ -149,9 +174,16 @@ fn plain_parts(line: &str) -> Result<Parts<'_>, Unkept> {
     let (package, version) = line
         .split_once("==")
         .or_else(|| line.split_once(char::is_whitespace))
-        .or_else(|| line.rsplit_once('@').filter(|(package, _)| !package.is_empty()))
+        .or_else(|| {
+            line.rsplit_once('@')
+                .filter(|(package, _)| !package.is_empty())
+        })
         .ok_or(Unkept::NoVersion)?;
-    Ok(Parts { package: package.trim(), version: version.trim(), marker: None })
+    Ok(Parts {
+        package: package.trim(),
+        version: version.trim(),
+        marker: None,
+    })
 }
 
 /// A `#` begins a comment at the start of a line or after a blank, as pip has it.

@@ -10,19 +10,53 @@ const CUT: &str = "…";
 
 /// Words that close an issue when a reference follows.
 const CLOSERS: [&str; 21] = [
-    "close", "closes", "closed", "closing", "fix", "fixes", "fixed", "fixing", "resolve",
-    "resolves", "resolved", "resolving", "implement", "implements", "implemented", "implementing",
-    "bug", "issue", "issues", "lp", "refs",
+    "close",
+    "closes",
+    "closed",
+    "closing",
+    "fix",
+    "fixes",
+    "fixed",
+    "fixing",
+    "resolve",
+    "resolves",
+    "resolved",
+    "resolving",
+    "implement",
+    "implements",
+    "implemented",
+    "implementing",
+    "bug",
+    "issue",
+    "issues",
+    "lp",
+    "refs",
 ];
 
 /// Trailers of one word; those with a hyphen are known by it.
-const TRAILERS: [&str; 9] =
-    ["bug", "cc", "link", "rollout", "topic", "task", "story", "issue", "blueprint"];
+const TRAILERS: [&str; 9] = [
+    "bug",
+    "cc",
+    "link",
+    "rollout",
+    "topic",
+    "task",
+    "story",
+    "issue",
+    "blueprint",
+];
 
 /// What a forge's pipeline takes for "do not test this", between square brackets.
 const SKIPPERS: [&str; 9] = [
-    "skip ci", "ci skip", "no ci", "skip actions", "actions skip", "skip-ci", "ci-skip",
-    "skip checks", "no-ci",
+    "skip ci",
+    "ci skip",
+    "no ci",
+    "skip actions",
+    "actions skip",
+    "skip-ci",
+    "ci-skip",
+    "skip checks",
+    "no-ci",
 ];
 
 /// Fences text that others wrote: at most `bytes_max` bytes, every line indented behind a bar.
@@ -32,7 +66,11 @@ const SKIPPERS: [&str; 9] = [
 /// broken by a blank or an underscore that one can see. Empty if nothing is left.
 pub fn fence(untrusted: &str, bytes_max: usize) -> String {
     let mut fenced = String::new();
-    for line in untrusted.lines().map(inline_text).filter(|line| !line.is_empty()) {
+    for line in untrusted
+        .lines()
+        .map(inline_text)
+        .filter(|line| !line.is_empty())
+    {
         let newline = usize::from(!fenced.is_empty());
         let room = bytes_max.saturating_sub(fenced.len() + newline + PREFIX.len());
         let shown = cut(&line, room);
@@ -57,10 +95,19 @@ pub(super) fn inline(untrusted: &str, bytes_max: usize) -> String {
 pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
     let visible: String = text
         .chars()
-        .map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c })
+        .map(|c| {
+            if c.is_whitespace() || c.is_control() {
+                ' '
+            } else {
+                c
+            }
+        })
         .filter(|c| !is_invisible(*c))
         .collect();
-    cut(&visible.split_whitespace().collect::<Vec<_>>().join(" "), bytes_max)
+    cut(
+        &visible.split_whitespace().collect::<Vec<_>>().join(" "),
+        bytes_max,
+    )
 }
 
 fn inline_text(untrusted: &str) -> String {
@@ -75,7 +122,10 @@ fn without_escapes(text: &str) -> String {
         if c != '\u{1b}' {
             plain.push(c);
         } else if chars.next_if_eq(&'[').is_some() {
-            while chars.next_if(|c| matches!(c, '0'..='9' | ';' | '?')).is_some() {}
+            while chars
+                .next_if(|c| matches!(c, '0'..='9' | ';' | '?'))
+                .is_some()
+            {}
             chars.next_if(char::is_ascii_alphabetic);
         }
     }
@@ -188,14 +238,26 @@ mod tests {
             ("ask @alice about it", "ask @ alice about it"),
             ("see #123 and a/b#4 and !5", "see # 123 and a/b# 4 and ! 5"),
             ("Closes ABC-12", "Closes_ ABC-12"),
-            ("fixes: issue https://x.example/1", "fixes_: issue_ https://x.example/1"),
+            (
+                "fixes: issue https://x.example/1",
+                "fixes_: issue_ https://x.example/1",
+            ),
             ("GH-12", "GH-_12"),
             ("Change-Id: I01", "Change-Id_: I01"),
-            ("signed-off-by : Eve <eve@x.example>", "signed-off-by _: Eve <eve@ x.example>"),
-            ("x Depends-On:https://x.example", "x Depends-On_:https://x.example"),
+            (
+                "signed-off-by : Eve <eve@x.example>",
+                "signed-off-by _: Eve <eve@ x.example>",
+            ),
+            (
+                "x Depends-On:https://x.example",
+                "x Depends-On_:https://x.example",
+            ),
             ("[skip ci] please", "[_skip ci] please"),
             ("connection closed by peer", "connection closed by peer"),
-            ("AssertionError: 1 != 2 in my-crate::tests", "AssertionError: 1 != 2 in my-crate::tests"),
+            (
+                "AssertionError: 1 != 2 in my-crate::tests",
+                "AssertionError: 1 != 2 in my-crate::tests",
+            ),
         ] {
             assert_eq!(inline(text, 200), expected);
         }
@@ -203,7 +265,10 @@ mod tests {
 
     #[test]
     fn colours_and_invisible_characters_go() {
-        assert_eq!(inline("\u{1b}[31;1mred\u{1b}[0m\ta\u{202e}b\u{0}c", 200), "red ab c");
+        assert_eq!(
+            inline("\u{1b}[31;1mred\u{1b}[0m\ta\u{202e}b\u{0}c", 200),
+            "red ab c"
+        );
     }
 
     #[test]
@@ -216,7 +281,10 @@ mod tests {
     #[test]
     fn a_defused_text_has_no_more_to_defuse() {
         let once = fence("Closes #1\nbug 12\nFoo-Bar: @x", 200);
-        assert_eq!(once, "    | Closes_ # 1\n    | bug_ 12\n    | Foo-Bar_: @ x");
+        assert_eq!(
+            once,
+            "    | Closes_ # 1\n    | bug_ 12\n    | Foo-Bar_: @ x"
+        );
     }
 
     proptest! {

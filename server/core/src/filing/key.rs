@@ -104,8 +104,13 @@ impl TryFrom<String> for FilingKey {
     type Error = ParseFilingKeyError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_key = text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if is_key { Ok(Self(text)) } else { Err(ParseFilingKeyError(text)) }
+        let is_key =
+            text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if is_key {
+            Ok(Self(text))
+        } else {
+            Err(ParseFilingKeyError(text))
+        }
     }
 }
 
@@ -173,7 +178,10 @@ mod tests {
             "openstack",
             "openstack/requirements",
             "master",
-            &[change("tooz", "9.0.0", "8.1.0"), change("oslo.log", "7.0.0", "6.2.1")],
+            &[
+                change("tooz", "9.0.0", "8.1.0"),
+                change("oslo.log", "7.0.0", "6.2.1"),
+            ],
             2,
         );
         assert_eq!(two.as_str(), "205b0c9b620213078f9c8173dff700c9ca4326d9");
@@ -194,7 +202,10 @@ mod tests {
         let name = |kind, package| branch_name(kind, package, &key).replace(key.key8(), "K");
         assert_eq!(name(Kind::RollBack, "oslo.log"), "rollback/oslo.log-K");
         assert_eq!(name(Kind::Complete, "@types/node"), "complete/types-node-K");
-        assert_eq!(name(Kind::RollBack, "golang.org/x/net"), "rollback/golang.org-x-net-K");
+        assert_eq!(
+            name(Kind::RollBack, "golang.org/x/net"),
+            "rollback/golang.org-x-net-K"
+        );
         assert_eq!(name(Kind::RollBack, "..a..lock"), "rollback/a.-lock-K");
         assert_eq!(name(Kind::RollBack, "日本"), "rollback/K");
     }

@@ -3,6 +3,7 @@
 use super::fence::{fence, inline, one_line};
 use super::key::{FilingKey, Kind, PackageChange};
 use super::wrap::wrap;
+use crate::reason::{ratio, thousands};
 
 /// The largest message, in bytes; what does not fit is counted instead of listed.
 pub const MESSAGE_BYTES_MAX: usize = 12 * 1024;
@@ -119,7 +120,11 @@ pub fn message(wording: &Wording, key: &FilingKey) -> CommitMessage {
     ];
     CommitMessage {
         subject: subject(wording, &changes),
-        body: paragraphs.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("\n\n"),
+        body: paragraphs
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n\n"),
     }
 }
 
@@ -130,14 +135,23 @@ fn subject(wording: &Wording, changes: &[PackageChange]) -> String {
     };
     let rollout = one_line(&wording.rollout, WORD_BYTES_MAX);
     let [change] = changes else {
-        return format!("{scope}: {verb} {} packages of rollout {rollout}", changes.len());
+        return format!(
+            "{scope}: {verb} {} packages of rollout {rollout}",
+            changes.len()
+        );
     };
     let package = package(change);
     let full = format!("{scope}: {verb} {}", moved(change));
     let fits = |subject: &String| subject.chars().count() <= SUBJECT_CHARS_MAX;
-    [format!("{scope}: {verb} {package}"), format!("{scope}: {verb} 1 package of rollout {rollout}")]
-        .into_iter()
-        .fold(full, |best, shorter| if fits(&best) { best } else { shorter })
+    [
+        format!("{scope}: {verb} {package}"),
+        format!("{scope}: {verb} 1 package of rollout {rollout}"),
+    ]
+    .into_iter()
+    .fold(
+        full,
+        |best, shorter| if fits(&best) { best } else { shorter },
+    )
 }
 
 fn package(change: &PackageChange) -> String {
@@ -152,7 +166,12 @@ fn version(version: &str) -> String {
 }
 
 fn moved(change: &PackageChange) -> String {
-    format!("{} {} -> {}", package(change), version(&change.from_version), version(&change.to_version))
+    format!(
+        "{} {} -> {}",
+        package(change),
+        version(&change.from_version),
+        version(&change.to_version)
+    )
 }
 
 /// One line a package, where the subject does not name it whole.
@@ -197,17 +216,23 @@ fn evidence_sentences(wording: &Wording, changes: &[PackageChange]) -> String {
     if !wording.categories.is_empty() {
         let counts = wording.categories.iter().take(ROWS_MAX).map(|count| {
             let category = inline(&count.category, WORD_BYTES_MAX);
-            format!("{category} {} against {}", count.exposed_failed, count.control_failed)
+            format!(
+                "{category} {} against {}",
+                count.exposed_failed, count.control_failed
+            )
         });
         text.push_str(" By kind of failure: ");
         text.push_str(&counts.collect::<Vec<_>>().join(", "));
         text.push('.');
     }
-    if let Some(evidence) = wording.evidence.filter(|e| !e.log_evidence.is_nan() && !e.log_threshold.is_nan()) {
+    if let Some(evidence) = wording
+        .evidence
+        .filter(|e| !e.log_evidence.is_nan() && !e.log_threshold.is_nan())
+    {
         text.push_str(&format!(
             " The evidence of harm is {}; a rollback needs {}.",
-            odds(evidence.log_evidence),
-            odds(evidence.log_threshold),
+            ratio(evidence.log_evidence),
+            ratio(evidence.log_threshold),
         ));
     }
     text
@@ -226,7 +251,10 @@ fn sides(kind: Kind, changes: &[PackageChange]) -> (String, String) {
         "" => role.to_owned(),
         text => version(text),
     };
-    (named(candidate, "the candidate"), named(baseline, "the baseline"))
+    (
+        named(candidate, "the candidate"),
+        named(baseline, "the baseline"),
+    )
 }
 
 fn side_words(side: Side, version: &str) -> String {
@@ -236,7 +264,11 @@ fn side_words(side: Side, version: &str) -> String {
             "{} of {} {} with {version} failed ({})",
             thousands(side.failed.into()),
             thousands(reported.into()),
-            if reported == 1 { "environment" } else { "environments" },
+            if reported == 1 {
+                "environment"
+            } else {
+                "environments"
+            },
             percent(f64::from(side.failed) / f64::from(reported), 1),
         ),
     }
@@ -244,30 +276,12 @@ fn side_words(side: Side, version: &str) -> String {
 
 fn percent(share: f64, decimals: usize) -> String {
     let digits = format!("{:.decimals$}", share * 100.0);
-    let short = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    let short = if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &digits
+    };
     format!("{short} %")
-}
-
-/// Odds in words, such as "1,350 to 1". Rising with the logarithm, so that two of them compare as their values do.
-fn odds(log_odds: f64) -> String {
-    match log_odds.exp() {
-        odds if odds < 1.0 => "less than even".to_owned(),
-        odds if odds < 9.95 => format!("{odds:.1} to 1"),
-        odds if odds < 1e6 => format!("{} to 1", thousands(odds.round() as u64)),
-        _ => "more than 1,000,000 to 1".to_owned(),
-    }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 fn reason_sentence(wording: &Wording) -> String {
@@ -284,11 +298,21 @@ fn fingerprint_list(fingerprints: &[FingerprintCount]) -> String {
         return String::new();
     }
     let rows = fingerprints.iter().take(ROWS_MAX).map(|count| {
-        let environments = if count.environments == 1 { "environment" } else { "environments" };
+        let environments = if count.environments == 1 {
+            "environment"
+        } else {
+            "environments"
+        };
         let fingerprint = inline(&count.fingerprint, WORD_BYTES_MAX);
-        format!("- {fingerprint} in {} {environments}", thousands(count.environments.into()))
+        format!(
+            "- {fingerprint} in {} {environments}",
+            thousands(count.environments.into())
+        )
     });
-    format!("Most frequent failures, by fingerprint:\n{}", rows.collect::<Vec<_>>().join("\n"))
+    format!(
+        "Most frequent failures, by fingerprint:\n{}",
+        rows.collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn decision_sentence(wording: &Wording) -> String {
@@ -303,7 +327,8 @@ fn decision_sentence(wording: &Wording) -> String {
 }
 
 fn link_sentence(link: Option<&str>) -> String {
-    link.map(|link| format!("More at {}", one_line(link, LINK_BYTES_MAX))).unwrap_or_default()
+    link.map(|link| format!("More at {}", one_line(link, LINK_BYTES_MAX)))
+        .unwrap_or_default()
 }
 
 fn free_text(text: Option<&str>) -> String {
@@ -325,13 +350,19 @@ fn trailers(wording: &Wording, changes: &[PackageChange], key: &FilingKey) -> St
         };
         format!("{token}: {} {}", package(change), version(shown))
     });
-    let pins = within(pins, TRAILERS_BYTES_MAX, |left| format!("{token}-Unlisted: {left}"));
+    let pins = within(pins, TRAILERS_BYTES_MAX, |left| {
+        format!("{token}-Unlisted: {left}")
+    });
     let rollout = one_line(&wording.rollout, WORD_BYTES_MAX);
-    [format!("Filing-Id: {key}"), pins, format!("Rollout: {rollout}")]
-        .into_iter()
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n")
+    [
+        format!("Filing-Id: {key}"),
+        pins,
+        format!("Rollout: {rollout}"),
+    ]
+    .into_iter()
+    .filter(|line| !line.is_empty())
+    .collect::<Vec<_>>()
+    .join("\n")
 }
 
 #[cfg(test)]

@@ -15,10 +15,23 @@ fn wording() -> Wording {
         rollout: "ro-0123456789abcdef".to_owned(),
         pin_set: "openstack-master".to_owned(),
         share: 0.1,
-        exposed: Side { reported: 14, failed: 3 },
-        control: Side { reported: 180, failed: 12 },
-        categories: vec![CategoryCount { category: "test".to_owned(), exposed_failed: 3, control_failed: 12 }],
-        evidence: Some(Evidence { log_evidence: 1350f64.ln(), log_threshold: 500f64.ln() }),
+        exposed: Side {
+            reported: 14,
+            failed: 3,
+        },
+        control: Side {
+            reported: 180,
+            failed: 12,
+        },
+        categories: vec![CategoryCount {
+            category: "test".to_owned(),
+            exposed_failed: 3,
+            control_failed: 12,
+        }],
+        evidence: Some(Evidence {
+            log_evidence: 1350f64.ln(),
+            log_threshold: 500f64.ln(),
+        }),
         reason: "a person asked for it".to_owned(),
         decided_at_unix_ms: 1_645_434_000_000,
         actor: "controller".to_owned(),
@@ -37,12 +50,31 @@ fn a_rollback_says_what_why_and_on_which_numbers() {
     let wording = wording();
     let key = key(&wording);
     let message = message(&wording, &key);
-    assert_eq!(message.subject, "revert(deps): roll back tooz 9.0.0 -> 8.1.0");
+    assert_eq!(
+        message.subject,
+        "revert(deps): roll back tooz 9.0.0 -> 8.1.0"
+    );
     let flowing = message.body.replace('\n', " ");
-    assert!(flowing.contains("3 of 14 environments with 9.0.0 failed (21.4 %)"), "{}", message.body);
-    assert!(flowing.contains("12 of 180 environments with 8.1.0 failed (6.7 %)"), "{}", message.body);
-    assert!(flowing.contains("1,350 to 1") && flowing.contains("500 to 1"), "{}", message.body);
-    let trailers = message.body.rsplit("\n\n").next().expect("a last paragraph");
+    assert!(
+        flowing.contains("3 of 14 environments with 9.0.0 failed (21.4 %)"),
+        "{}",
+        message.body
+    );
+    assert!(
+        flowing.contains("12 of 180 environments with 8.1.0 failed (6.7 %)"),
+        "{}",
+        message.body
+    );
+    assert!(
+        flowing.contains("1,350 to 1") && flowing.contains("500 to 1"),
+        "{}",
+        message.body
+    );
+    let trailers = message
+        .body
+        .rsplit("\n\n")
+        .next()
+        .expect("a last paragraph");
     assert_eq!(
         trailers,
         format!("Filing-Id: {key}\nReverts-Pin: tooz 9.0.0\nRollout: ro-0123456789abcdef")
@@ -58,8 +90,17 @@ fn several_packages_are_one_change_with_a_list() {
         to_version: "3.9".to_owned(),
     });
     let message = message(&wording, &key(&wording));
-    assert_eq!(message.subject, "revert(deps): roll back 2 packages of rollout ro-0123456789abcdef");
-    assert!(message.body.starts_with("- oslo.log 4.0 -> 3.9\n- tooz 9.0.0 -> 8.1.0"), "{}", message.body);
+    assert_eq!(
+        message.subject,
+        "revert(deps): roll back 2 packages of rollout ro-0123456789abcdef"
+    );
+    assert!(
+        message
+            .body
+            .starts_with("- oslo.log 4.0 -> 3.9\n- tooz 9.0.0 -> 8.1.0"),
+        "{}",
+        message.body
+    );
 }
 
 proptest! {

@@ -65,7 +65,14 @@ mod tests {
         for line in ["Change-Id: I1", "Fixes:x", "a : b", "-: x"] {
             assert!(is_trailer(line), "{line}");
         }
-        for line in ["", ": x", " Fixes: x", "Reason for revert: x", "- tooz 9.0.0", "| A: b"] {
+        for line in [
+            "",
+            ": x",
+            " Fixes: x",
+            "Reason for revert: x",
+            "- tooz 9.0.0",
+            "| A: b",
+        ] {
             assert!(!is_trailer(line), "{line}");
         }
     }

@@ -55,7 +55,10 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn new(url: &str, dir: &Path) -> Self {
-        Self { url: url.to_owned(), dir: dir.to_owned() }
+        Self {
+            url: url.to_owned(),
+            dir: dir.to_owned(),
+        }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -77,7 +80,10 @@ impl Program {
     /// Makes the work repository if it is missing.
     pub(super) async fn prepare(&self) -> Result<(), Error> {
         let failed = |cause: std::io::Error| Error::Retry {
-            answer: format!("the work folder `{}` cannot be used: {cause}", self.dir.display()),
+            answer: format!(
+                "the work folder `{}` cannot be used: {cause}",
+                self.dir.display()
+            ),
             retry_after: None,
         };
         std::fs::create_dir_all(self.dir.join("home")).map_err(failed)?;
@@ -85,24 +91,36 @@ impl Program {
         std::fs::write(self.dir.join("home/config"), "").map_err(failed)?;
         if !self.repository().join("HEAD").exists() {
             std::fs::create_dir_all(self.repository()).map_err(failed)?;
-            self.local_ok(&["init", "--quiet", "--bare", "--template=", "."], &[], &[]).await?;
+            self.local_ok(&["init", "--quiet", "--bare", "--template=", "."], &[], &[])
+                .await?;
             self.local_ok(&["config", "gc.auto", "0"], &[], &[]).await?;
         }
         Ok(())
     }
 
     /// A call without the network, whatever it comes to.
-    pub(super) async fn local(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output, Error> {
+    pub(super) async fn local(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Output, Error> {
         self.call(arguments, environment, &[], LOCAL_MAX).await
     }
 
     /// A call without the network that has to succeed, and its output.
-    pub(super) async fn local_ok(&self, arguments: &[&str], environment: &[(&str, &str)], input: &[u8]) -> Result<String, Error> {
+    pub(super) async fn local_ok(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &[u8],
+    ) -> Result<String, Error> {
         let output = self.call(arguments, environment, input, LOCAL_MAX).await?;
         if output.success {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
-        Err(Error::Stopped { answer: format!("git {} failed: {}", arguments[0], shown(&output.stderr)) })
+        Err(Error::Stopped {
+            answer: format!("git {} failed: {}", arguments[0], shown(&output.stderr)),
+        })
     }
 
     /// A call to the remote repository that has to succeed, and its output.
@@ -112,26 +130,58 @@ impl Program {
         if output.success {
             return Ok(stdout);
         }
-        let refused = stdout.lines().filter(|line| line.starts_with('!')).collect::<Vec<_>>().join("; ");
-        let answer = format!("git {} failed: {}", arguments[0], shown(&format!("{refused} {}", output.stderr)));
-        if !output.stderr.contains(PASSING) && FOR_A_PERSON.iter().any(|words| answer.contains(words)) {
+        let refused = stdout
+            .lines()
+            .filter(|line| line.starts_with('!'))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let answer = format!(
+            "git {} failed: {}",
+            arguments[0],
+            shown(&format!("{refused} {}", output.stderr))
+        );
+        if !output.stderr.contains(PASSING)
+            && FOR_A_PERSON.iter().any(|words| answer.contains(words))
+        {
             return Err(Error::Stopped { answer });
         }
-        Err(Error::Retry { answer, retry_after: None })
+        Err(Error::Retry {
+            answer,
+            retry_after: None,
+        })
     }
 
-    async fn call(&self, arguments: &[&str], environment: &[(&str, &str)], input: &[u8], most: Duration) -> Result<Output, Error> {
+    async fn call(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &[u8],
+        most: Duration,
+    ) -> Result<Output, Error> {
         let mut command = Command::new("git");
         command
             .args(["-c", "protocol.allow=never"])
-            .args(["-c", "protocol.file.allow=always", "-c", "protocol.https.allow=always"])
-            .args(["-c", "protocol.http.allow=always", "-c", "protocol.ssh.allow=always"])
+            .args([
+                "-c",
+                "protocol.file.allow=always",
+                "-c",
+                "protocol.https.allow=always",
+            ])
+            .args([
+                "-c",
+                "protocol.http.allow=always",
+                "-c",
+                "protocol.ssh.allow=always",
+            ])
             .args(["-c", "http.followRedirects=false"])
             // A killed git leaves its HTTP helper behind; the helper has to give up by itself, and before that.
             .args(["-c", "http.lowSpeedLimit=1", "-c"])
             .arg(format!("http.lowSpeedTime={}", STALLED_MAX.as_secs()))
             .arg("-c")
-            .arg(format!("core.hooksPath={}", self.dir.join("hooks").display()))
+            .arg(format!(
+                "core.hooksPath={}",
+                self.dir.join("hooks").display()
+            ))
             .args(arguments)
             .current_dir(self.repository())
             .env_remove("GIT_DIR")
@@ -174,16 +224,27 @@ impl Program {
             };
             tokio::try_join!(give, take)?;
             let success = child.wait().await?.success();
-            Ok::<_, std::io::Error>(Output { success, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
+            Ok::<_, std::io::Error>(Output {
+                success,
+                stdout,
+                stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            })
         };
         match tokio::time::timeout(most, run).await {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::Stopped { answer: "the program `git` is not installed where piniond runs".to_owned() })
-            }
-            Ok(Err(error)) => Err(Error::Retry { answer: format!("git {} failed: {error}", arguments[0]), retry_after: None }),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::Stopped {
+                answer: "the program `git` is not installed where piniond runs".to_owned(),
+            }),
+            Ok(Err(error)) => Err(Error::Retry {
+                answer: format!("git {} failed: {error}", arguments[0]),
+                retry_after: None,
+            }),
             Err(_) => Err(Error::Retry {
-                answer: format!("git {} did not end within {} s and was killed", arguments[0], most.as_secs()),
+                answer: format!(
+                    "git {} did not end within {} s and was killed",
+                    arguments[0],
+                    most.as_secs()
+                ),
                 retry_after: None,
             }),
         }
@@ -193,5 +254,8 @@ impl Program {
 /// An error's words on one line, cut.
 fn shown(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    line.chars()
+        .filter(|c| !c.is_control())
+        .take(SHOWN_MAX)
+        .collect()
 }

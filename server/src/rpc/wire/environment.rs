@@ -11,7 +11,12 @@ use crate::controller::{Enrolment, EnvironmentChange};
 use crate::store::records::EnvironmentRecord;
 
 pub(crate) fn enrolment(request: proto::EnrollRequest) -> Result<Enrolment, Unreadable> {
-    let proto::EnrollRequest { pin_set, reporting, draw_key, platform } = request;
+    let proto::EnrollRequest {
+        pin_set,
+        reporting,
+        draw_key,
+        platform,
+    } = request;
     Ok(Enrolment {
         pin_set: name("pin_set", &pin_set)?,
         reporting,
@@ -21,12 +26,27 @@ pub(crate) fn enrolment(request: proto::EnrollRequest) -> Result<Enrolment, Unre
 }
 
 /// The change that a request asks for; holds are read in the environment's own ecosystem.
-pub(crate) fn change(request: proto::UpdateEnvironmentRequest, ecosystem: Ecosystem) -> Result<EnvironmentChange, Unreadable> {
-    let proto::UpdateEnvironmentRequest { id: _, reporting, replace_holds, holds, draw_key } = request;
+pub(crate) fn change(
+    request: proto::UpdateEnvironmentRequest,
+    ecosystem: Ecosystem,
+) -> Result<EnvironmentChange, Unreadable> {
+    let proto::UpdateEnvironmentRequest {
+        id: _,
+        reporting,
+        replace_holds,
+        holds,
+        draw_key,
+    } = request;
     if !replace_holds && !holds.is_empty() {
-        return Err(Unreadable::new("holds", "set `replace_holds` too: they take the place of all holds"));
+        return Err(Unreadable::new(
+            "holds",
+            "set `replace_holds` too: they take the place of all holds",
+        ));
     }
-    let holds = holds.into_iter().map(|hold| to_hold(hold, ecosystem)).collect::<Result<Vec<_>, _>>()?;
+    let holds = holds
+        .into_iter()
+        .map(|hold| to_hold(hold, ecosystem))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(EnvironmentChange {
         reporting,
         holds: replace_holds.then_some(holds),
@@ -36,21 +56,40 @@ pub(crate) fn change(request: proto::UpdateEnvironmentRequest, ecosystem: Ecosys
 
 fn to_hold(hold: proto::Hold, ecosystem: Ecosystem) -> Result<Hold, Unreadable> {
     let proto::Hold { package, version } = hold;
-    let read = |text: &str| Version::parse(ecosystem, text).map_err(|error| Unreadable::new("holds.version", error));
+    let read = |text: &str| {
+        Version::parse(ecosystem, text).map_err(|error| Unreadable::new("holds.version", error))
+    };
     Ok(Hold {
-        package: PackageName::parse(ecosystem, &package).map_err(|error| Unreadable::new("holds.package", error))?,
+        package: PackageName::parse(ecosystem, &package)
+            .map_err(|error| Unreadable::new("holds.package", error))?,
         version: (!version.is_empty()).then(|| read(&version)).transpose()?,
     })
 }
 
 pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
-    let EnvironmentRecord { id, pin_set, ordinal: _, draw_key, reporting, platform, holds, token: _, created_at } = record;
+    let EnvironmentRecord {
+        id,
+        pin_set,
+        ordinal: _,
+        draw_key,
+        reporting,
+        platform,
+        holds,
+        token: _,
+        created_at,
+    } = record;
     proto::Environment {
         id: id.to_string(),
         pin_set: pin_set.to_string(),
         reporting: *reporting,
-        draw_key: draw_key.as_ref().map(ToString::to_string).unwrap_or_default(),
-        platform: platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+        draw_key: draw_key
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        platform: platform
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         holds: holds.iter().map(from_hold).collect(),
         create_time: Some(from_timestamp(*created_at)),
     }
@@ -60,6 +99,9 @@ fn from_hold(hold: &Hold) -> proto::Hold {
     let Hold { package, version } = hold;
     proto::Hold {
         package: package.written().to_owned(),
-        version: version.as_ref().map(ToString::to_string).unwrap_or_default(),
+        version: version
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }

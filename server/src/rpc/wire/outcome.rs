@@ -13,32 +13,61 @@ const ID_BYTES_MAX: usize = 64;
 pub(crate) fn reports(request: proto::ReportOutcomesRequest) -> Result<Vec<Report>, Unreadable> {
     let proto::ReportOutcomesRequest { reports } = request;
     let read = |(index, one): (usize, proto::Report)| {
-        report(one).map_err(|unreadable| Unreadable { field: format!("reports[{index}].{}", unreadable.field), ..unreadable })
+        report(one).map_err(|unreadable| Unreadable {
+            field: format!("reports[{index}].{}", unreadable.field),
+            ..unreadable
+        })
     };
     reports.into_iter().enumerate().map(read).collect()
 }
 
 fn report(report: proto::Report) -> Result<Report, Unreadable> {
-    let proto::Report { report_id, run_id, outcome, category, fingerprint, pins_etag, rollouts } = report;
+    let proto::Report {
+        report_id,
+        run_id,
+        outcome,
+        category,
+        fingerprint,
+        pins_etag,
+        rollouts,
+    } = report;
     for (field, text) in [("run_id", &run_id), ("pins_etag", &pins_etag)] {
         if text.len() > ID_BYTES_MAX {
-            return Err(Unreadable::new(field, format!("{} bytes; at most {ID_BYTES_MAX}", text.len())));
+            return Err(Unreadable::new(
+                field,
+                format!("{} bytes; at most {ID_BYTES_MAX}", text.len()),
+            ));
         }
     }
-    let id = Uuid::parse_str(&report_id)
-        .map_err(|_| Unreadable::new("report_id", "it is no UUID; make one of version 7 for every report"))?;
+    let id = Uuid::parse_str(&report_id).map_err(|_| {
+        Unreadable::new(
+            "report_id",
+            "it is no UUID; make one of version 7 for every report",
+        )
+    })?;
     let outcome = match proto::Outcome::try_from(outcome) {
         Ok(proto::Outcome::Started) => Outcome::Started,
         Ok(proto::Outcome::Passed) => Outcome::Passed,
-        Ok(proto::Outcome::Failed) => {
-            Outcome::Failed { category: to_category(category)?, fingerprint: optional("fingerprint", &fingerprint)? }
-        }
+        Ok(proto::Outcome::Failed) => Outcome::Failed {
+            category: to_category(category)?,
+            fingerprint: optional("fingerprint", &fingerprint)?,
+        },
         Ok(proto::Outcome::Unspecified) | Err(_) => {
-            return Err(Unreadable::new("outcome", "say which one: started, passed or failed"));
+            return Err(Unreadable::new(
+                "outcome",
+                "say which one: started, passed or failed",
+            ));
         }
     };
-    let rollouts = rollouts.iter().map(|id| name("rollouts", id)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Report { id, outcome, rollouts })
+    let rollouts = rollouts
+        .iter()
+        .map(|id| name("rollouts", id))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Report {
+        id,
+        outcome,
+        rollouts,
+    })
 }
 
 fn to_category(category: i32) -> Result<Category, Unreadable> {
@@ -47,11 +76,13 @@ fn to_category(category: i32) -> Result<Category, Unreadable> {
         Ok(proto::Category::Build) => Ok(Category::Build),
         Ok(proto::Category::Test) => Ok(Category::Test),
         Ok(proto::Category::Crash) => Ok(Category::Crash),
-        Ok(proto::Category::Silent) => {
-            Err(Unreadable::new("category", "`silent` is concluded by the server; report install, build, test or crash"))
-        }
-        Ok(proto::Category::Unspecified) | Err(_) => {
-            Err(Unreadable::new("category", "say which one for a failure: install, build, test or crash"))
-        }
+        Ok(proto::Category::Silent) => Err(Unreadable::new(
+            "category",
+            "`silent` is concluded by the server; report install, build, test or crash",
+        )),
+        Ok(proto::Category::Unspecified) | Err(_) => Err(Unreadable::new(
+            "category",
+            "say which one for a failure: install, build, test or crash",
+        )),
     }
 }

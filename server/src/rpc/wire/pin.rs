@@ -6,11 +6,21 @@ use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, o
 use crate::controller::{Explained, Explanation, PinsAnswer, PinsQuery};
 
 pub(crate) fn query(pin_set: &str, etag: String) -> Result<PinsQuery, Unreadable> {
-    Ok(PinsQuery { pin_set: optional("pin_set", pin_set)?, etag })
+    Ok(PinsQuery {
+        pin_set: optional("pin_set", pin_set)?,
+        etag,
+    })
 }
 
 pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
-    let PinsAnswer { etag, revision, pin_set, ecosystem, pins, rollouts } = answer;
+    let PinsAnswer {
+        etag,
+        revision,
+        pin_set,
+        ecosystem,
+        pins,
+        rollouts,
+    } = answer;
     let (list, verbatim_lines) = match pins {
         Some((pins, verbatim)) => (pins.iter().map(from_pin).collect(), verbatim.to_vec()),
         None => (Vec::new(), Vec::new()),
@@ -28,7 +38,12 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
 }
 
 pub(crate) fn explained(explained: &Explained) -> proto::ExplainPinsResponse {
-    let Explained { pins, sentences, explanations, blocks } = explained;
+    let Explained {
+        pins,
+        sentences,
+        explanations,
+        blocks,
+    } = explained;
     proto::ExplainPinsResponse {
         pins: pins.iter().map(from_pin).collect(),
         sentences: sentences.clone(),
@@ -38,7 +53,12 @@ pub(crate) fn explained(explained: &Explained) -> proto::ExplainPinsResponse {
 }
 
 fn explanation(explanation: &Explanation) -> proto::Explanation {
-    let Explanation { rollout, exposed, next, draw } = explanation;
+    let Explanation {
+        rollout,
+        exposed,
+        next,
+        draw,
+    } = explanation;
     proto::Explanation {
         rollout: rollout.id.to_string(),
         exposed: *exposed,

@@ -12,22 +12,58 @@ use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
 const LINE_BYTES_MAX: usize = 200;
 
 pub(crate) fn source(source: proto::Source) -> Result<SourceRecord, Unreadable> {
-    let proto::Source { forge, branch, path } = source;
-    Ok(SourceRecord { forge: name("source.forge", &forge)?, branch, path })
+    let proto::Source {
+        forge,
+        branch,
+        path,
+    } = source;
+    Ok(SourceRecord {
+        forge: name("source.forge", &forge)?,
+        branch,
+        path,
+    })
 }
 
 pub(crate) fn import(request: proto::ImportPinsRequest) -> Result<Import, Unreadable> {
-    let proto::ImportPinsRequest { name: text, content, expected_revision, unkept_lines, supersede, validate_only } = request;
+    let proto::ImportPinsRequest {
+        name: text,
+        content,
+        expected_revision,
+        unkept_lines,
+        supersede,
+        validate_only,
+    } = request;
     let unkept_lines = match proto::UnkeptLines::try_from(unkept_lines) {
         Ok(proto::UnkeptLines::KeepVerbatim) => UnkeptLines::KeepVerbatim,
         Ok(proto::UnkeptLines::Refuse | proto::UnkeptLines::Unspecified) => UnkeptLines::Refuse,
-        Err(_) => return Err(Unreadable::new("unkept_lines", "say refuse or keep verbatim")),
+        Err(_) => {
+            return Err(Unreadable::new(
+                "unkept_lines",
+                "say refuse or keep verbatim",
+            ));
+        }
     };
-    Ok(Import { name: name("name", &text)?, content, expected_revision, unkept_lines, supersede, validate_only })
+    Ok(Import {
+        name: name("name", &text)?,
+        content,
+        expected_revision,
+        unkept_lines,
+        supersede,
+        validate_only,
+    })
 }
 
 pub(crate) fn pin_set(entry: &PinSetEntry, snapshot: &Snapshot) -> proto::PinSet {
-    let PinSetRecord { name, ecosystem, policy, source, revision, chunks: _, created_at, updated_at } = &*entry.stored.record;
+    let PinSetRecord {
+        name,
+        ecosystem,
+        policy,
+        source,
+        revision,
+        chunks: _,
+        created_at,
+        updated_at,
+    } = &*entry.stored.record;
     let (environments, reporting) = snapshot.environment_counts(name);
     proto::PinSet {
         name: name.to_string(),
@@ -46,12 +82,27 @@ pub(crate) fn pin_set(entry: &PinSetEntry, snapshot: &Snapshot) -> proto::PinSet
 }
 
 fn from_source(source: &SourceRecord) -> proto::Source {
-    let SourceRecord { forge, branch, path } = source;
-    proto::Source { forge: forge.to_string(), branch: branch.clone(), path: path.clone() }
+    let SourceRecord {
+        forge,
+        branch,
+        path,
+    } = source;
+    proto::Source {
+        forge: forge.to_string(),
+        branch: branch.clone(),
+        path: path.clone(),
+    }
 }
 
 pub(crate) fn block(block: &BlockRecord) -> proto::Block {
-    let BlockRecord { pin_set: _, package, version, at, rollout, reason } = block;
+    let BlockRecord {
+        pin_set: _,
+        package,
+        version,
+        at,
+        rollout,
+        reason,
+    } = block;
     proto::Block {
         package: package.written().to_owned(),
         version: version.to_string(),

@@ -27,9 +27,16 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
     let duration = |field: &'static str, duration: Option<prost_types::Duration>, default| {
         duration.map_or(Ok(default), |duration| to_duration(field, duration))
     };
-    let shares = stages.iter().map(|share| to_share("policy.stages", *share)).collect::<Result<Vec<_>, _>>()?;
+    let shares = stages
+        .iter()
+        .map(|share| to_share("policy.stages", *share))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Policy {
-        stages: if shares.is_empty() { default.stages } else { shares },
+        stages: if shares.is_empty() {
+            default.stages
+        } else {
+            shares
+        },
         pilot: pilot.unwrap_or(default.pilot),
         pilot_bake: duration("policy.pilot_bake", pilot_bake, default.pilot_bake)?,
         bake: duration("policy.bake", bake, default.bake)?,
@@ -52,33 +59,66 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
 }
 
 fn to_calendar(calendar: proto::Calendar) -> Result<Calendar, Unreadable> {
-    let proto::Calendar { time_zone, days, opens_minute, closes_minute, freezes } = calendar;
+    let proto::Calendar {
+        time_zone,
+        days,
+        opens_minute,
+        closes_minute,
+        freezes,
+    } = calendar;
     let default = Calendar::default();
     let mut open = [false; 7];
     for day in &days {
-        let day = usize::try_from(*day).ok().filter(|day| (1..=7).contains(day));
-        let day = day.ok_or_else(|| Unreadable::new("policy.calendar.days", "a day is 1 (Monday) to 7 (Sunday)"))?;
+        let day = usize::try_from(*day)
+            .ok()
+            .filter(|day| (1..=7).contains(day));
+        let day = day.ok_or_else(|| {
+            Unreadable::new("policy.calendar.days", "a day is 1 (Monday) to 7 (Sunday)")
+        })?;
         open[day - 1] = true;
     }
     let minute = |field: &'static str, minute: Option<u32>, default: u16| match minute {
         None => Ok(default),
-        Some(minute) => u16::try_from(minute).map_err(|_| Unreadable::new(field, "a minute of the day is 0 to 1440")),
+        Some(minute) => u16::try_from(minute)
+            .map_err(|_| Unreadable::new(field, "a minute of the day is 0 to 1440")),
     };
     Ok(Calendar {
-        time_zone: if time_zone.is_empty() { default.time_zone } else { time_zone },
+        time_zone: if time_zone.is_empty() {
+            default.time_zone
+        } else {
+            time_zone
+        },
         days: if days.is_empty() { default.days } else { open },
-        opens_minute: minute("policy.calendar.opens_minute", opens_minute, default.opens_minute)?,
-        closes_minute: minute("policy.calendar.closes_minute", closes_minute, default.closes_minute)?,
-        freezes: freezes.into_iter().map(to_freeze).collect::<Result<Vec<_>, _>>()?,
+        opens_minute: minute(
+            "policy.calendar.opens_minute",
+            opens_minute,
+            default.opens_minute,
+        )?,
+        closes_minute: minute(
+            "policy.calendar.closes_minute",
+            closes_minute,
+            default.closes_minute,
+        )?,
+        freezes: freezes
+            .into_iter()
+            .map(to_freeze)
+            .collect::<Result<Vec<_>, _>>()?,
     })
 }
 
 fn to_freeze(freeze: proto::Freeze) -> Result<Freeze, Unreadable> {
-    let proto::Freeze { start_time, end_time, reason } = freeze;
+    let proto::Freeze {
+        start_time,
+        end_time,
+        reason,
+    } = freeze;
     let field = "policy.calendar.freezes";
     let needed = || Unreadable::new(field, "a freeze has a start and an end");
     if reason.len() > REASON_BYTES_MAX {
-        return Err(Unreadable::new(field, format!("a reason has at most {REASON_BYTES_MAX} bytes")));
+        return Err(Unreadable::new(
+            field,
+            format!("a reason has at most {REASON_BYTES_MAX} bytes"),
+        ));
     }
     Ok(Freeze {
         start: to_timestamp(field, start_time.ok_or_else(needed)?)?,
@@ -123,10 +163,20 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
 }
 
 fn from_calendar(calendar: &Calendar) -> proto::Calendar {
-    let Calendar { time_zone, days, opens_minute, closes_minute, freezes } = calendar;
+    let Calendar {
+        time_zone,
+        days,
+        opens_minute,
+        closes_minute,
+        freezes,
+    } = calendar;
     proto::Calendar {
         time_zone: time_zone.clone(),
-        days: (1..).zip(days).filter(|(_, open)| **open).map(|(day, _)| day).collect(),
+        days: (1..)
+            .zip(days)
+            .filter(|(_, open)| **open)
+            .map(|(day, _)| day)
+            .collect(),
         opens_minute: Some(u32::from(*opens_minute)),
         closes_minute: Some(u32::from(*closes_minute)),
         freezes: freezes

@@ -15,10 +15,19 @@ use crate::controller::{Candidate, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
 pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRollout, Unreadable> {
-    let proto::CreateRolloutRequest { pin_set, candidates, allow_downgrade, expected_revision, validate_only } = request;
+    let proto::CreateRolloutRequest {
+        pin_set,
+        candidates,
+        allow_downgrade,
+        expected_revision,
+        validate_only,
+    } = request;
     Ok(NewRollout {
         pin_set: name("pin_set", &pin_set)?,
-        candidates: candidates.into_iter().map(candidate).collect::<Result<Vec<_>, _>>()?,
+        candidates: candidates
+            .into_iter()
+            .map(candidate)
+            .collect::<Result<Vec<_>, _>>()?,
         allow_downgrade,
         expected_revision,
         validate_only,
@@ -26,9 +35,21 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
 }
 
 fn candidate(candidate: proto::Candidate) -> Result<Candidate, Unreadable> {
-    let proto::Candidate { package, version, marker, publish_time } = candidate;
-    let published_at = publish_time.map(|time| to_timestamp("candidates.publish_time", time)).transpose()?;
-    Ok(Candidate { package, version, marker, published_at })
+    let proto::Candidate {
+        package,
+        version,
+        marker,
+        publish_time,
+    } = candidate;
+    let published_at = publish_time
+        .map(|time| to_timestamp("candidates.publish_time", time))
+        .transpose()?;
+    Ok(Candidate {
+        package,
+        version,
+        marker,
+        published_at,
+    })
 }
 
 /// A rollout with what is known of it: the standing of the last tick, or the last decision of one that has ended.
@@ -60,9 +81,17 @@ pub(crate) fn rollout(
     let epoch = epoch.as_ref();
     let ahead: Vec<f64> = standing
         .filter(|_| state.is_open())
-        .map(|standing| standing.ahead.iter().map(|(_, share)| share.value()).collect())
+        .map(|standing| {
+            standing
+                .ahead
+                .iter()
+                .map(|(_, share)| share.value())
+                .collect()
+        })
         .unwrap_or_default();
-    let evidence_now = standing.filter(|_| state.is_open()).map(|standing| &standing.evidence);
+    let evidence_now = standing
+        .filter(|_| state.is_open())
+        .map(|standing| &standing.evidence);
     let evidence_shown = evidence_now.or(last.map(|entry| &entry.evidence));
     let reason = match (standing.filter(|_| state.is_open()), last) {
         (Some(standing), _) => standing.reason.to_string(),
@@ -84,7 +113,11 @@ pub(crate) fn rollout(
         create_time: Some(from_timestamp(*created_at)),
         update_time: Some(from_timestamp(*updated_at)),
         seed_sha256: seed.sha256(),
-        seed: if state.is_open() { String::new() } else { seed.reveal() },
+        seed: if state.is_open() {
+            String::new()
+        } else {
+            seed.reveal()
+        },
         evidence: evidence_shown.map(evidence),
         reason,
         filing: filing.map(from_filing),
@@ -119,7 +152,15 @@ fn actor_of(state: &State, last: Option<&LogEntry>) -> String {
 }
 
 fn evidence(evidence: &Evidence) -> proto::Evidence {
-    let Evidence { exposed, control, exposed_total, control_total, log_e, log_threshold, leading } = evidence;
+    let Evidence {
+        exposed,
+        control,
+        exposed_total,
+        control_total,
+        log_e,
+        log_threshold,
+        leading,
+    } = evidence;
     proto::Evidence {
         exposed: Some(side(exposed)),
         control: Some(side(control)),
@@ -134,8 +175,17 @@ fn evidence(evidence: &Evidence) -> proto::Evidence {
 }
 
 fn side(side: &Side) -> proto::Side {
-    let Side { environments, reporting, failed, by_category: _ } = side;
-    proto::Side { environments: *environments, reporting: *reporting, failed: *failed }
+    let Side {
+        environments,
+        reporting,
+        failed,
+        by_category: _,
+    } = side;
+    proto::Side {
+        environments: *environments,
+        reporting: *reporting,
+        failed: *failed,
+    }
 }
 
 fn by_category(side: &Side) -> HashMap<String, u32> {

@@ -26,14 +26,26 @@ const NO_ORDER: u64 = u64::MAX;
 const NO_SLOT: u8 = u8::MAX;
 
 fn damaged(key: &Key, cause: &str) -> Error {
-    Error::Damaged { key: key.to_string(), cause: cause.to_owned() }
+    Error::Damaged {
+        key: key.to_string(),
+        cause: cause.to_owned(),
+    }
 }
 
 /// The rows of a value, after its format byte.
-fn rows<'a>(key: &Key, value: &'a [u8], row_bytes: usize) -> Result<std::slice::ChunksExact<'a, u8>, Error> {
-    let (format, rows) = value.split_first().ok_or_else(|| damaged(key, "it is empty"))?;
+fn rows<'a>(
+    key: &Key,
+    value: &'a [u8],
+    row_bytes: usize,
+) -> Result<std::slice::ChunksExact<'a, u8>, Error> {
+    let (format, rows) = value
+        .split_first()
+        .ok_or_else(|| damaged(key, "it is empty"))?;
     if *format != FORMAT {
-        return Err(damaged(key, &format!("its format {format} is not known to this version")));
+        return Err(damaged(
+            key,
+            &format!("its format {format} is not known to this version"),
+        ));
     }
     if rows.len() % row_bytes != 0 {
         return Err(damaged(key, "it ends in the middle of a row"));
@@ -77,10 +89,23 @@ pub fn decode_cells(key: &Key, value: &[u8]) -> Result<Vec<(Ordinal, Cell)>, Err
                 None => None,
                 Some(mark) => {
                     let category = category.ok_or_else(|| damaged(key, "it names no category"))?;
-                    Some(Failure { mark, category, fingerprint, previous_failed: flags & 1 != 0 })
+                    Some(Failure {
+                        mark,
+                        category,
+                        fingerprint,
+                        previous_failed: flags & 1 != 0,
+                    })
                 }
             };
-            Ok((ordinal, Cell { polled, announced, passed, failed }))
+            Ok((
+                ordinal,
+                Cell {
+                    polled,
+                    announced,
+                    passed,
+                    failed,
+                },
+            ))
         })
         .collect()
 }
@@ -92,7 +117,10 @@ fn put_mark(value: &mut Vec<u8>, mark: Option<Mark>) {
 
 fn get_mark(row: &mut &[u8]) -> Option<Mark> {
     let (order, at) = (row.get_u64_le(), row.get_i64_le());
-    (order != NO_ORDER).then(|| Mark { order: Order::from_u64(order), at: Timestamp::from_unix_ms(at) })
+    (order != NO_ORDER).then(|| Mark {
+        order: Order::from_u64(order),
+        at: Timestamp::from_unix_ms(at),
+    })
 }
 
 /// Members of a pool, as a value.
@@ -115,7 +143,12 @@ pub fn decode_members(key: &Key, value: &[u8]) -> Result<Vec<Member>, Error> {
     let members = rows(key, value, MEMBER_BYTES)?.map(|mut row| {
         let ordinal = Ordinal(row.get_u32_le());
         let (stratum, platform) = (row.get_u8(), row.get_u8());
-        Member { ordinal, stratum, platform: (platform != NO_SLOT).then_some(platform), partners: row.get_u32_le() }
+        Member {
+            ordinal,
+            stratum,
+            platform: (platform != NO_SLOT).then_some(platform),
+            partners: row.get_u32_le(),
+        }
     });
     Ok(members.collect())
 }
@@ -161,8 +194,14 @@ impl JournalRecord {
                 JournalEvent::Polled => (0, 0, None),
                 JournalEvent::Reported(Outcome::Started) => (1, 0, None),
                 JournalEvent::Reported(Outcome::Passed) => (2, 0, None),
-                JournalEvent::Reported(Outcome::Failed { category, fingerprint: None }) => (3, category.index(), None),
-                JournalEvent::Reported(Outcome::Failed { category, fingerprint }) => (4, category.index(), fingerprint),
+                JournalEvent::Reported(Outcome::Failed {
+                    category,
+                    fingerprint: None,
+                }) => (3, category.index(), None),
+                JournalEvent::Reported(Outcome::Failed {
+                    category,
+                    fingerprint,
+                }) => (4, category.index(), fingerprint),
             };
             value.put_u8(kind);
             value.put_u8(u8::try_from(category).unwrap_or(0));
@@ -180,16 +219,27 @@ impl JournalRecord {
             .map(|mut row| {
                 let (ordinal, report) = (Ordinal(row.get_u32_le()), row.get_u64_le());
                 let at = Timestamp::from_unix_ms(row.get_i64_le());
-                let (kind, category) = (row.get_u8(), Category::from_index(usize::from(row.get_u8())));
+                let (kind, category) = (
+                    row.get_u8(),
+                    Category::from_index(usize::from(row.get_u8())),
+                );
                 let fingerprint = (kind == 4).then_some(Fingerprint(row.get_u64_le()));
                 let event = match (kind, category) {
                     (0, _) => JournalEvent::Polled,
                     (1, _) => JournalEvent::Reported(Outcome::Started),
                     (2, _) => JournalEvent::Reported(Outcome::Passed),
-                    (3 | 4, Some(category)) => JournalEvent::Reported(Outcome::Failed { category, fingerprint }),
+                    (3 | 4, Some(category)) => JournalEvent::Reported(Outcome::Failed {
+                        category,
+                        fingerprint,
+                    }),
                     _ => return Err(damaged(key, "it names no event")),
                 };
-                Ok(JournalEntry { ordinal, report, at, event })
+                Ok(JournalEntry {
+                    ordinal,
+                    report,
+                    at,
+                    event,
+                })
             })
             .collect();
         Ok(Self { entries: entries? })
@@ -208,7 +258,9 @@ pub fn encode_seen(reports: &[u64]) -> Bytes {
 /// # Errors
 /// [`Error::Damaged`] if it holds none.
 pub fn decode_seen(key: &Key, value: &[u8]) -> Result<Vec<u64>, Error> {
-    Ok(rows(key, value, 8)?.map(|mut row| row.get_u64_le()).collect())
+    Ok(rows(key, value, 8)?
+        .map(|mut row| row.get_u64_le())
+        .collect())
 }
 
 /// One day of [`HISTORY_PER_CHUNK`] ordinals: who reported, who failed, whose last report failed.
@@ -221,7 +273,10 @@ pub struct HistoryChunk {
 
 impl Default for HistoryChunk {
     fn default() -> Self {
-        Self { bits: vec![0; 3 * Self::PLANE], failures: [0; 5] }
+        Self {
+            bits: vec![0; 3 * Self::PLANE],
+            failures: [0; 5],
+        }
     }
 }
 
@@ -263,7 +318,10 @@ impl HistoryChunk {
     /// The chunk as a value.
     pub fn encode(&self) -> Bytes {
         let counts = self.failures.iter().flat_map(|count| count.to_le_bytes());
-        std::iter::once(FORMAT).chain(self.bits.iter().copied()).chain(counts).collect()
+        std::iter::once(FORMAT)
+            .chain(self.bits.iter().copied())
+            .chain(counts)
+            .collect()
     }
 
     /// The chunk of a value.
@@ -272,9 +330,14 @@ impl HistoryChunk {
     /// [`Error::Damaged`] if it is none.
     pub fn decode(key: &Key, value: &[u8]) -> Result<Self, Error> {
         let mut rows = rows(key, value, 3 * Self::PLANE + 20)?;
-        let (Some(row), None) = (rows.next(), rows.next()) else { return Err(damaged(key, "it is not one day")) };
+        let (Some(row), None) = (rows.next(), rows.next()) else {
+            return Err(damaged(key, "it is not one day"));
+        };
         let (bits, mut counts) = row.split_at(3 * Self::PLANE);
-        Ok(Self { bits: bits.to_vec(), failures: std::array::from_fn(|_| counts.get_u32_le()) })
+        Ok(Self {
+            bits: bits.to_vec(),
+            failures: std::array::from_fn(|_| counts.get_u32_le()),
+        })
     }
 }
 
@@ -287,7 +350,10 @@ mod tests {
     }
 
     fn mark(n: u64) -> Mark {
-        Mark { order: Order::new(n, 3), at: Timestamp::from_unix_ms(n.cast_signed() * 1000) }
+        Mark {
+            order: Order::new(n, 3),
+            at: Timestamp::from_unix_ms(n.cast_signed() * 1000),
+        }
     }
 
     #[test]
@@ -298,7 +364,12 @@ mod tests {
             fingerprint: Some(Fingerprint(u64::MAX)),
             previous_failed: true,
         };
-        let full = Cell { polled: Some(mark(1)), announced: Some(mark(2)), passed: Some(mark(3)), failed: Some(failed) };
+        let full = Cell {
+            polled: Some(mark(1)),
+            announced: Some(mark(2)),
+            passed: Some(mark(3)),
+            failed: Some(failed),
+        };
         let cells = vec![(Ordinal(0), Cell::default()), (Ordinal(u32::MAX), full)];
         let value = encode_cells(cells.iter().map(|(ordinal, cell)| (*ordinal, cell)));
         assert_eq!(decode_cells(&key(), &value).expect("decodes"), cells);
@@ -307,7 +378,10 @@ mod tests {
 
     #[test]
     fn journal_records_survive_their_encoding() {
-        let failed = |fingerprint| Outcome::Failed { category: Category::Build, fingerprint };
+        let failed = |fingerprint| Outcome::Failed {
+            category: Category::Build,
+            fingerprint,
+        };
         let events = [
             JournalEvent::Polled,
             JournalEvent::Reported(Outcome::Started),
@@ -315,9 +389,19 @@ mod tests {
             JournalEvent::Reported(failed(None)),
             JournalEvent::Reported(failed(Some(Fingerprint(7)))),
         ];
-        let entry = |event| JournalEntry { ordinal: Ordinal(5), report: 77, at: Timestamp::from_unix_ms(-1), event };
-        let record = JournalRecord { entries: events.into_iter().map(entry).collect() };
-        assert_eq!(JournalRecord::decode(&key(), &record.encode()).expect("decodes"), record);
+        let entry = |event| JournalEntry {
+            ordinal: Ordinal(5),
+            report: 77,
+            at: Timestamp::from_unix_ms(-1),
+            event,
+        };
+        let record = JournalRecord {
+            entries: events.into_iter().map(entry).collect(),
+        };
+        assert_eq!(
+            JournalRecord::decode(&key(), &record.encode()).expect("decodes"),
+            record
+        );
     }
 
     #[test]

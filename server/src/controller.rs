@@ -23,7 +23,8 @@ use crate::random::Random;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
 use crate::store::{
-    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys,
+    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, TXN_ITEMS_MAX,
+    Transaction, keys,
 };
 
 mod effects;
@@ -184,8 +185,10 @@ impl Controller {
     }
 
     pub(crate) fn show_standings(&self, standings: HashMap<RolloutId, Arc<Standing>>) {
-        self.standings.store(Arc::new(standings));
-        self.note_change();
+        if **self.standings.load() != standings {
+            self.standings.store(Arc::new(standings));
+            self.note_change();
+        }
     }
 
     /// Waits for the right to change control records.
@@ -202,6 +205,15 @@ impl Controller {
             conditions,
             operations,
         } = draft;
+        if operations.len().max(conditions.len()) > TXN_ITEMS_MAX {
+            return Err(Refusal::Exhausted {
+                cause: format!(
+                    "{} records would change at once, and {TXN_ITEMS_MAX} may",
+                    operations.len()
+                ),
+                hint: "do it in smaller steps".to_owned(),
+            });
+        }
         let transaction = Transaction {
             conditions,
             operations: operations.clone(),

@@ -14,13 +14,19 @@ fn demo(seed: &str) -> (Output, String) {
 
 /// What does not depend on the port and on how fast the machine is.
 fn story(text: &str) -> Vec<&str> {
-    text.lines().filter(|line| !line.contains("http://") && !line.starts_with("Days of work in")).collect()
+    text.lines()
+        .filter(|line| !line.contains("http://") && !line.starts_with("Days of work in"))
+        .collect()
 }
 
 #[test]
 fn it_ends_with_one_complete_one_rolled_back_and_the_filed_commit_and_repeats_with_its_seed() {
     let (output, text) = demo("11");
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for words in [
         "requests 2.21.0 -> 2.22.0 is complete",
         "MarkupSafe 2.0.1 -> 2.1.0 was rolled back after",
@@ -34,5 +40,9 @@ fn it_ends_with_one_complete_one_rolled_back_and_the_filed_commit_and_repeats_wi
         assert!(text.contains(words), "`{words}` is not in:\n{text}");
     }
     let (_, again) = demo("11");
-    assert_eq!(story(&text), story(&again), "the same seed tells the same story");
+    assert_eq!(
+        story(&text),
+        story(&again),
+        "the same seed tells the same story"
+    );
 }

@@ -24,6 +24,8 @@ use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::keys;
 use crate::store::records::{Role, encode};
 
+/// The changes of one rollout, at most, in bytes of JSON: they stand in its record and in its filing's.
+const CHANGES_BYTES_MAX: usize = 6 * 1024;
 /// The longest reason of a person, in bytes.
 const WORDS_MAX: usize = 500;
 
@@ -84,7 +86,7 @@ impl Verb {
 }
 
 /// What is known of a rollout, as of the last tick.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The counts.
     pub evidence: Evidence,
@@ -335,6 +337,14 @@ fn changes(
             }
         }
         changes.push(change);
+    }
+    let bytes = encode(&changes).len();
+    if bytes > CHANGES_BYTES_MAX {
+        let cause = format!(
+            "{} packages are too many for one rollout ({bytes} bytes of at most {CHANGES_BYTES_MAX}); split them",
+            changes.len()
+        );
+        return Err(Refusal::invalid("candidates", cause));
     }
     Ok((changes, not_before))
 }

@@ -166,7 +166,11 @@ impl Promotion {
         let snapshot = self.controller.snapshot();
         let rollout = Arc::clone(&snapshot.rollout(id)?.record);
         let now = self.controller.clock.now();
-        let fleet = self.fold.fleet(&snapshot, &rollout, now);
+        // Once a rollout has begun, it goes by the fleet as it was then.
+        let fleet = match &rollout.fleet {
+            Some(fleet) => fleet.clone(),
+            None => self.fold.fleet(&snapshot, &rollout, now),
+        };
         let evidence = self.evidence(&rollout, &fleet);
         let decision = decide(&rollout, &evidence, &fleet, now);
         let standing = Standing {

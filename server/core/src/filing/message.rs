@@ -6,13 +6,13 @@ use super::wrap::wrap;
 use crate::reason::{ratio, thousands};
 
 /// The largest message, in bytes; what does not fit is counted instead of listed.
-pub const MESSAGE_BYTES_MAX: usize = 12 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 6 * 1024;
 
 const SUBJECT_CHARS_MAX: usize = 72;
-const LIST_BYTES_MAX: usize = 3 * 1024;
-const TRAILERS_BYTES_MAX: usize = 4 * 1024;
-const REASON_BYTES_MAX: usize = 1000;
-const FREE_TEXT_BYTES_MAX: usize = 1500;
+const LIST_BYTES_MAX: usize = 1200;
+const TRAILERS_BYTES_MAX: usize = 1500;
+const REASON_BYTES_MAX: usize = 700;
+const FREE_TEXT_BYTES_MAX: usize = 800;
 const PACKAGE_BYTES_MAX: usize = 214;
 const VERSION_BYTES_MAX: usize = 128;
 const WORD_BYTES_MAX: usize = 128;

@@ -1,43 +1,305 @@
-//! Where changes are filed. A forge carries out what was decided and worded elsewhere, and knows of no rollout.
+//! Forges: the places where changes are put forward for review.
 //!
-//! One shape serves every forge: look first, create, take "exists" for success, read back. Every change is a
-//! pure function of its values, so that the same change filed twice is one.
+//! A forge is given finished bytes, a finished message and a parent, and makes sure that the change
+//! exists, once. What is filed, when, and how often it is tried is not decided here. A further kind
+//! of forge is one file beside `git.rs`, its `mod` line and its line in `KINDS`.
 
+pub mod git;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pinion_core::name::{ForgeName, InvalidName};
-use serde::Deserialize;
+use pinion_core::filing::FilingKey;
+use serde::{Deserialize, Serialize};
 
-mod git;
+type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
-/// A forge in the configuration.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ForgeConfig {
-    /// What pin sets call it.
-    pub name: ForgeName,
-    /// What it is.
-    pub kind: Kind,
-    /// The repository, as git takes it: a URL of the scheme `https`, `ssh` or `file`. Never with a secret in it.
-    pub url: String,
-    /// The author of commits.
-    #[serde(default = "default_author_name")]
-    pub author_name: String,
-    /// The author's address.
-    #[serde(default = "default_author_email")]
-    pub author_email: String,
+const KINDS: &[(&str, Open)] = &[("git", git::open)];
+
+/// A file at the tip of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// The commit at the tip, hexadecimal.
+    pub commit: String,
+    /// The file's bytes there.
+    pub bytes: Vec<u8>,
 }
 
-/// The kinds of forges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A branch in a git repository, without a review system.
-    Git,
+/// A file's new content. The file exists and keeps its mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEdit {
+    /// The path in the repository, with `/` between its parts.
+    pub path: String,
+    /// All of its bytes after the change.
+    pub bytes: Vec<u8>,
+}
+
+/// A name and an e-mail address, as a commit records them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Such as `Pinion`.
+    pub name: String,
+    /// Such as `pinion@example.org`.
+    pub email: String,
+}
+
+/// A change in full: equal changes give the same commit, on every try and every server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its identity; also in the trailers of `body`.
+    pub key: FilingKey,
+    /// The branch it is for.
+    pub branch: String,
+    /// The new branch that holds it.
+    pub head: String,
+    /// The commit it is built on, hexadecimal: the tip of `branch` when the edits were made.
+    pub parent: String,
+    /// One edit a file, at least one.
+    pub edits: Vec<FileEdit>,
+    /// The first line of the message.
+    pub subject: String,
+    /// The rest of the message, ending in its trailers.
+    pub body: String,
+    /// Author and committer.
+    pub author: Signature,
+    /// When it was decided, in seconds of Unix time; the date of author and committer, in UTC.
+    pub at_unix_s: i64,
+}
+
+/// How the forge came to hold the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FiledOutcome {
+    /// This call made it, or another one at the same time.
+    Created,
+    /// It was there before this call.
+    Existed,
+}
+
+/// A change that the forge holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filed {
+    /// The commit, hexadecimal.
+    pub commit: String,
+    /// The branch that holds it.
+    pub branch: String,
+    /// What the forge said, in words.
+    pub answer: String,
+    /// How it came to be there.
+    pub outcome: FiledOutcome,
+}
+
+/// Why the forge did not do it. No secret stands in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A passing fault: try the same again, which is harmless.
+    #[error("the forge cannot be used at the moment: {answer}")]
+    Retry {
+        /// What happened, in words.
+        answer: String,
+        /// The least time to wait, where the forge asks for one.
+        retry_after: Option<Duration>,
+    },
+    /// A fault of the configuration, or a person's act: trying again does not help.
+    #[error("the forge refuses until a person acts: {answer}")]
+    Stopped {
+        /// What happened and what to do, in words.
+        answer: String,
+    },
+}
+
+impl Error {
+    /// The words of the forge.
+    pub fn answer(&self) -> &str {
+        match self {
+            Self::Retry { answer, .. } | Self::Stopped { answer } => answer,
+        }
+    }
+
+    /// The least time to wait before the next try; `None`: the caller's own back-off.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { retry_after, .. } => *retry_after,
+            Self::Stopped { .. } => None,
+        }
+    }
+}
+
+/// A place where changes are put forward. Every method may be repeated without harm.
+#[async_trait]
+pub trait Forge: Send + Sync + fmt::Debug {
+    /// The repository, as the forge names it; goes into the key of a change. Without secrets.
+    fn project(&self) -> &str;
+
+    /// Whom the changes are recorded with.
+    fn author(&self) -> &Signature;
+
+    /// The commit at the tip of the branch and the bytes of the file there.
+    async fn read(&self, branch: &str, path: &str) -> Result<Tip, Error>;
+
+    /// Makes sure that the change exists, once.
+    async fn ensure_change(&self, change: &Change) -> Result<Filed, Error>;
+
+    /// Looks whether the forge can be reached and written to, files nothing, and says what it found.
+    async fn check(&self) -> Result<String, Error>;
+}
+
+/// A forge of the server's configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgeConfig {
+    /// What pin sets call it: 1 to 63 of a-z, 0-9, `-`, `.`, beginning with a letter or digit.
+    pub name: String,
+    /// `git`: a plain branch in a git repository.
+    pub kind: String,
+    /// Where the repository is: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute
+    /// path; `http://` on loopback only.
+    pub url: SecretUrl,
+    /// The name in commits.
+    #[serde(default = "default_author_name")]
+    pub author_name: String,
+    /// The e-mail address in commits.
+    #[serde(default = "default_author_email")]
+    pub author_email: String,
+    /// A file that holds the password or token for `https`, read again for every call.
+    pub password_file: Option<PathBuf>,
+    /// A file of certificates to trust instead of the system's, for `https`.
+    pub ca_file: Option<PathBuf>,
+    /// The longest that one run of git takes, in seconds. 1 to 600.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u64,
+}
+
+/// A URL that may hold a password, which it never shows.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// Takes the URL as written.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL as written, secrets included.
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&git::without_userinfo(&self.0))
+    }
+}
+
+/// Why a forge of the configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("forge `{forge}`: {problem}")]
+pub struct ConfigError {
+    /// The forge's name.
+    pub forge: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+/// The forges of the configuration, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(BTreeMap<String, Arc<dyn Forge>>);
+
+impl Registry {
+    /// Opens every forge; nothing is contacted. Each works in its own folder of `work_dir`.
+    pub fn open(configs: &[ForgeConfig], work_dir: &Path) -> Result<Self, ConfigError> {
+        let mut forges = BTreeMap::new();
+        for config in configs {
+            let forge = open(config, work_dir)?;
+            if forges.insert(config.name.clone(), forge).is_some() {
+                return Err(config.error("is configured twice; give each forge its own name"));
+            }
+        }
+        Ok(Self(forges))
+    }
+
+    /// The forge of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Forge>> {
+        self.0.get(name)
+    }
+
+    /// All forges, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<dyn Forge>)> {
+        self.0.iter().map(|(name, forge)| (name.as_str(), forge))
+    }
+}
+
+/// Opens one forge; nothing is contacted. It works in the folder `work_dir/<name>`, which can be
+/// deleted while the server is stopped.
+pub fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Arc<dyn Forge>, ConfigError> {
+    config.validate()?;
+    let open = KINDS
+        .iter()
+        .find(|(kind, _)| *kind == config.kind)
+        .map(|(_, open)| open);
+    match open {
+        Some(open) => open(config, &work_dir.join(&config.name)),
+        None => {
+            let known: Vec<_> = KINDS.iter().map(|(kind, _)| format!("`{kind}`")).collect();
+            Err(config.error(format!(
+                "has the unknown kind `{}`; known: {}",
+                config.kind,
+                known.join(", ")
+            )))
+        }
+    }
+}
+
+impl ForgeConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let is_name = (1..=63).contains(&self.name.len())
+            && self
+                .name
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
+            && self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !is_name {
+            return Err(self.error("has a bad name; use 1 to 63 of a-z, 0-9, `-` and `.`"));
+        }
+        for (key, value) in [
+            ("author_name", &self.author_name),
+            ("author_email", &self.author_email),
+        ] {
+            if let Some(problem) = signature_problem(value) {
+                return Err(self.error(format!("`{key}` {problem}")));
+            }
+        }
+        if !(1..=600).contains(&self.timeout_s) {
+            return Err(self.error(format!("`timeout_s` is {}; use 1 to 600", self.timeout_s)));
+        }
+        Ok(())
+    }
+
+    fn error(&self, problem: impl Into<String>) -> ConfigError {
+        ConfigError {
+            forge: self.name.clone(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// What git would change or refuse in a name or an address.
+fn signature_problem(text: &str) -> Option<&'static str> {
+    let is_crud = |c: char| c.is_whitespace() || ".,:;<>\"\\'".contains(c);
+    if text.is_empty() || text.len() > 200 {
+        Some("must have 1 to 200 bytes")
+    } else if text.contains(|c: char| c.is_control() || c == '<' || c == '>') {
+        Some("must not contain `<`, `>` or control characters")
+    } else if text.starts_with(is_crud) || text.ends_with(is_crud) {
+        Some("must not begin or end with blanks or punctuation, which git drops")
+    } else {
+        None
+    }
 }
 
 fn default_author_name() -> String {
@@ -48,113 +310,66 @@ fn default_author_email() -> String {
     "pinion@localhost".to_owned()
 }
 
-impl ForgeConfig {
-    /// A plain git repository.
-    ///
-    /// # Errors
-    /// If the name is none.
-    pub fn git(name: &str, url: &str) -> Result<Self, InvalidName> {
-        Ok(Self {
-            name: name.parse()?,
-            kind: Kind::Git,
-            url: url.to_owned(),
-            author_name: default_author_name(),
-            author_email: default_author_email(),
-        })
+fn default_timeout_s() -> u64 {
+    60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ForgeConfig, toml::de::Error> {
+        toml::from_str(text)
     }
-}
 
-/// The tip of a branch, and a file there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// The commit, hexadecimal.
-    pub commit: String,
-    /// The file's bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// A change to be filed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The branch it is meant for.
-    pub branch: String,
-    /// The branch that holds it.
-    pub head: String,
-    /// The commit it is built on, hexadecimal.
-    pub parent: String,
-    /// What changes.
-    pub edits: Vec<FileEdit>,
-    /// The first line of the message.
-    pub subject: String,
-    /// The rest of the message.
-    pub body: String,
-    /// The date of the commit, in seconds since 1970.
-    pub at_unix_s: i64,
-}
-
-/// A file with its new bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileEdit {
-    /// Its path in the repository.
-    pub path: String,
-    /// Its bytes after the change.
-    pub bytes: Vec<u8>,
-}
-
-/// A change that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filed {
-    /// Its commit, hexadecimal.
-    pub commit: String,
-    /// What the forge says of it.
-    pub answer: String,
-}
-
-/// Why a forge could not do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// A passing fault: the same may be tried again.
-    Retry {
-        /// In the forge's words.
-        answer: String,
-        /// When the forge asks to be tried again.
-        retry_after: Option<Duration>,
-    },
-    /// A person has to look at it: a setting, a right, or what somebody else did.
-    Stopped {
-        /// In the forge's words.
-        answer: String,
-    },
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Retry { answer, .. } | Self::Stopped { answer }) = self;
-        f.write_str(answer)
+    fn config(name: &str, kind: &str, url: &str) -> ForgeConfig {
+        parse(&format!("name = '{name}'\nkind = '{kind}'\nurl = '{url}'")).expect("a forge")
     }
-}
 
-impl std::error::Error for Error {}
+    #[test]
+    fn a_forge_needs_a_name_a_kind_and_a_url_and_takes_no_unknown_key() {
+        let forge = config("upstream", "git", "/srv/pins.git");
+        assert_eq!(forge.author_name, "Pinion");
+        assert_eq!(forge.timeout_s, 60);
+        assert!(parse("name = 'a'\nkind = 'git'").is_err());
+        assert!(parse("name = 'a'\nkind = 'git'\nurl = '/a'\ncolour = 'red'").is_err());
+    }
 
-/// A place where changes are reviewed or taken.
-#[async_trait]
-pub trait Forge: Send + Sync + fmt::Debug {
-    /// The tip of a branch and a file there.
-    async fn read(&self, branch: &str, path: &str) -> Result<Tip, Error>;
+    #[test]
+    fn an_unknown_kind_is_refused_with_the_known_ones() {
+        let error = open(&config("a", "svn", "/a"), Path::new("/tmp")).expect_err("svn");
+        assert_eq!(
+            error.to_string(),
+            "forge `a`: has the unknown kind `svn`; known: `git`"
+        );
+    }
 
-    /// A file as it was in a commit that [`Forge::read`] gave.
-    async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error>;
+    #[test]
+    fn names_are_folders_and_given_once() {
+        for name in ["", "..", "a/b", "-a", "A"] {
+            assert!(
+                open(&config(name, "git", "/a"), Path::new("/tmp")).is_err(),
+                "{name}"
+            );
+        }
+        let twice = [config("a", "git", "/a"), config("a", "git", "/b")];
+        assert!(Registry::open(&twice, Path::new("/tmp")).is_err());
+    }
 
-    /// Makes sure that the change is there, once; repeating it is harmless.
-    async fn ensure_change(&self, change: &Change) -> Result<Filed, Error>;
-}
+    #[test]
+    fn an_author_that_git_would_change_is_refused() {
+        for name in ["", " a", "a.", "a<b", "a\nb"] {
+            let forge = ForgeConfig {
+                author_name: name.to_owned(),
+                ..config("a", "git", "/a")
+            };
+            assert!(open(&forge, Path::new("/tmp")).is_err(), "{name:?}");
+        }
+    }
 
-/// Sets up a forge; what it needs to keep goes into `work_dir`, which may be removed while it is not in use.
-///
-/// # Errors
-/// If its settings cannot work.
-pub fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Arc<dyn Forge>, Error> {
-    match config.kind {
-        Kind::Git => Ok(Arc::new(git::Git::open(config, work_dir)?)),
+    #[test]
+    fn a_password_in_the_url_is_not_shown() {
+        let forge = config("a", "git", "https://eve:s3cret@x.example/r");
+        assert!(!format!("{forge:?}").contains("s3cret"));
     }
 }

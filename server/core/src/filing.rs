@@ -6,6 +6,7 @@
 mod fence;
 mod key;
 mod message;
+mod numbers;
 mod wrap;
 
 pub use fence::fence;

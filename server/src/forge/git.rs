@@ -1,267 +1,383 @@
-//! A branch in a plain git repository, by the `git` program: the commit is made in a work repository of our
-//! own and pushed on the condition that the branch does not exist.
+//! A plain branch in a git repository, by the `git` program.
 //!
-//! Protocol: git-push(1), `--force-with-lease=<ref>:` ("only if new").
+//! The commit is a pure function of the change, so looking for it, making it and looking again can
+//! be repeated from any point. Nothing is merged, rebased or deleted, and no branch that exists is
+//! moved.
 
+mod answer;
+mod check;
+mod names;
+mod program;
+mod remote;
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use super::{Change, Error, FileEdit, Filed, Forge, ForgeConfig, Tip};
+use self::answer::{Meaning, condense, of_failure, of_refusal};
+use self::names::{check_branch, check_change, check_path};
+use self::program::{Call, Output, Program};
+use self::remote::Remote;
+pub(super) use self::remote::without_userinfo;
+use self::workspace::Workspace;
+use super::{Change, ConfigError, Error, Filed, FiledOutcome, Forge, ForgeConfig, Signature, Tip};
 
-mod command;
+/// Where fetched commits are kept from being forgotten, in our own repository.
+const FETCHED: &str = "refs/pinion/fetched";
 
-use command::Program;
-
-/// The file mode of a file that is not there yet.
-const PLAIN_FILE: &str = "100644";
-
-/// A plain git repository.
+/// A git repository that changes are pushed to, one branch a change.
 #[derive(Debug)]
-pub(super) struct Git {
-    program: Program,
-    author: (String, String),
-    /// One at a time: the work repository has one index.
-    work: Mutex<()>,
+pub struct GitForge {
+    remote: Remote,
+    author: Signature,
+    workspace: Workspace,
+    turn: Mutex<()>,
 }
 
-impl Git {
-    /// # Errors
-    /// If the URL is of another scheme, or carries a secret.
-    pub(super) fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Self, Error> {
-        check_url(&config.url)?;
-        // Git runs in a folder of its own, where a relative path would lead elsewhere.
-        let work_dir = std::path::absolute(work_dir).map_err(|cause| Error::Stopped {
-            answer: format!(
-                "the work folder `{}` cannot be used: {cause}",
-                work_dir.display()
-            ),
-        })?;
-        Ok(Self {
-            program: Program::new(&config.url, &work_dir),
-            author: (config.author_name.clone(), config.author_email.clone()),
-            work: Mutex::new(()),
+/// Opens the forge; nothing is contacted. It works in `folder`, which can be deleted at any time.
+pub fn open(config: &ForgeConfig, folder: &Path) -> Result<Arc<dyn Forge>, ConfigError> {
+    let remote = Remote::parse(config.url.as_str(), config.password_file.as_deref())
+        .map_err(|problem| config.error(problem))?;
+    let folder = std::path::absolute(folder).map_err(|error| config.error(error.to_string()))?;
+    let timeout = Duration::from_secs(config.timeout_s);
+    let program = Program::new(
+        folder.join("home"),
+        remote.protocol,
+        config.ca_file.clone(),
+        timeout,
+    );
+    Ok(Arc::new(GitForge {
+        remote,
+        author: Signature {
+            name: config.author_name.clone(),
+            email: config.author_email.clone(),
+        },
+        workspace: Workspace::new(folder.join("repository"), program),
+        turn: Mutex::new(()),
+    }))
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+enum Fault {
+    /// Perhaps our own repository is damaged; it is made afresh and the step tried once more.
+    Own(String),
+    /// The forge cannot, or will not.
+    Forge(Error),
+}
+
+impl Fault {
+    fn stopped(answer: impl Into<String>) -> Self {
+        Self::Forge(Error::Stopped {
+            answer: answer.into(),
         })
     }
 
-    /// Makes the work repository if it is missing, and fetches the tip of a branch into it.
-    async fn fetch(&self, branch: &str) -> Result<String, Error> {
-        self.program.prepare().await?;
-        let listed = self.tip_of(branch).await?;
-        let Some(tip) = listed else {
-            return Err(Error::Stopped {
-                answer: format!(
-                    "the repository has no branch `{branch}`; check the pin set's source"
-                ),
-            });
-        };
-        let refspec = format!("+refs/heads/{branch}:refs/pinion/{branch}");
-        self.program
-            .remote(&[
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--no-write-fetch-head",
-                self.program.url(),
-                &refspec,
-            ])
-            .await?;
-        Ok(tip)
-    }
-
-    /// The commit at the tip of a branch of the remote repository.
-    async fn tip_of(&self, branch: &str) -> Result<Option<String>, Error> {
-        let name = format!("refs/heads/{branch}");
-        let listed = self
-            .program
-            .remote(&["ls-remote", "--quiet", self.program.url(), &name])
-            .await?;
-        let row = listed
-            .lines()
-            .find(|row| row.split('\t').nth(1) == Some(name.as_str()));
-        Ok(row
-            .and_then(|row| row.split('\t').next())
-            .map(str::to_owned))
-    }
-
-    async fn file_at(&self, commit: &str, path: &str) -> Result<Vec<u8>, Error> {
-        let output = self
-            .program
-            .local(&["cat-file", "blob", &format!("{commit}:{path}")], &[])
-            .await?;
-        if output.success {
-            return Ok(output.stdout);
-        }
-        Err(Error::Stopped {
-            answer: format!(
-                "there is no file `{path}` in commit {commit}; check the pin set's source"
-            ),
+    fn io(error: &io::Error) -> Self {
+        let answer = format!("the working folder of the forge cannot be used: {error}");
+        Self::Forge(Error::Retry {
+            answer,
+            retry_after: None,
         })
-    }
-
-    /// The commit of a change: a pure function of the change.
-    async fn commit(&self, change: &Change) -> Result<String, Error> {
-        let index = self.program.fresh_index();
-        let index = [("GIT_INDEX_FILE", index.as_str())];
-        self.program
-            .local_ok(&["read-tree", &change.parent], &index, &[])
-            .await?;
-        for FileEdit { path, bytes } in &change.edits {
-            let blob = self
-                .program
-                .local_ok(&["hash-object", "-w", "--stdin"], &[], bytes)
-                .await?;
-            let mode = self.mode_of(&change.parent, path).await?;
-            let entry = format!("{mode},{blob},{path}");
-            self.program
-                .local_ok(
-                    &["update-index", "--add", "--cacheinfo", &entry],
-                    &index,
-                    &[],
-                )
-                .await?;
-        }
-        let tree = self.program.local_ok(&["write-tree"], &index, &[]).await?;
-        let message = format!("{}\n\n{}\n", change.subject, change.body);
-        let date = format!("{} +0000", change.at_unix_s);
-        let (name, email) = (self.author.0.as_str(), self.author.1.as_str());
-        let signature = [
-            ("GIT_AUTHOR_NAME", name),
-            ("GIT_AUTHOR_EMAIL", email),
-            ("GIT_AUTHOR_DATE", date.as_str()),
-            ("GIT_COMMITTER_NAME", name),
-            ("GIT_COMMITTER_EMAIL", email),
-            ("GIT_COMMITTER_DATE", date.as_str()),
-        ];
-        self.program
-            .local_ok(
-                &["commit-tree", &tree, "-p", &change.parent, "-F", "-"],
-                &signature,
-                message.as_bytes(),
-            )
-            .await
-    }
-
-    async fn mode_of(&self, commit: &str, path: &str) -> Result<String, Error> {
-        let listed = self
-            .program
-            .local_ok(&["ls-tree", commit, "--", path], &[], &[])
-            .await?;
-        Ok(listed
-            .split(' ')
-            .next()
-            .filter(|mode| !mode.is_empty())
-            .unwrap_or(PLAIN_FILE)
-            .to_owned())
-    }
-
-    async fn push(&self, commit: &str, head: &str) -> Result<Filed, Error> {
-        let filed = |answer: &str| Filed {
-            commit: commit.to_owned(),
-            answer: format!("branch `{head}`: {answer}"),
-        };
-        let lease = format!("--force-with-lease=refs/heads/{head}:");
-        let refspec = format!("{commit}:refs/heads/{head}");
-        let pushed = self
-            .program
-            .remote(&["push", "--porcelain", &lease, self.program.url(), &refspec])
-            .await;
-        let Err(refused) = pushed else {
-            return Ok(filed("created"));
-        };
-        match self.tip_of(head).await? {
-            Some(tip) if tip == commit => Ok(filed("it was there already")),
-            Some(tip) => Err(somebody_else(head, &tip)),
-            None => Err(refused),
-        }
     }
 }
 
-fn somebody_else(head: &str, tip: &str) -> Error {
-    Error::Stopped {
-        answer: format!(
-            "branch `{head}` is at {tip}, which is not ours: a person pushed to it, and has the say"
-        ),
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Forge(error)
     }
 }
 
 #[async_trait]
-impl Forge for Git {
+impl Forge for GitForge {
+    fn project(&self) -> &str {
+        &self.remote.url
+    }
+
+    fn author(&self) -> &Signature {
+        &self.author
+    }
+
+    #[tracing::instrument(name = "forge read", skip_all, fields(project = self.project(), branch))]
     async fn read(&self, branch: &str, path: &str) -> Result<Tip, Error> {
-        let _alone = self.work.lock().await;
-        let commit = self.fetch(branch).await?;
-        let bytes = self.file_at(&commit, path).await?;
+        check_branch(branch)?;
+        check_path(path)?;
+        let _turn = self.turn.lock().await;
+        let mut done = self.try_read(branch, path).await;
+        if self.starts_afresh(done.as_ref().err()).await {
+            done = self.try_read(branch, path).await;
+        }
+        done.map_err(|fault| self.error(fault))
+    }
+
+    #[tracing::instrument(name = "forge ensure change", skip_all, fields(project = self.project(), head = change.head))]
+    async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
+        check_change(change)?;
+        let _turn = self.turn.lock().await;
+        let mut done = self.try_ensure_change(change).await;
+        if self.starts_afresh(done.as_ref().err()).await {
+            done = self.try_ensure_change(change).await;
+        }
+        done.map_err(|fault| self.error(fault))
+    }
+
+    #[tracing::instrument(name = "forge check", skip_all, fields(project = self.project()))]
+    async fn check(&self) -> Result<String, Error> {
+        let _turn = self.turn.lock().await;
+        let mut done = self.try_check().await;
+        if self.starts_afresh(done.as_ref().err()).await {
+            done = self.try_check().await;
+        }
+        done.map_err(|fault| self.error(fault))
+    }
+}
+
+impl GitForge {
+    /// Whether our own repository seemed damaged and is gone now, so that a second try is worth it.
+    async fn starts_afresh(&self, fault: Option<&Fault>) -> bool {
+        let Some(Fault::Own(answer)) = fault else {
+            return false;
+        };
+        tracing::warn!(
+            answer = self.remote.redact(answer),
+            "the forge's own repository is made afresh"
+        );
+        self.workspace.remove().await.is_ok()
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Forge(error) => error,
+            Fault::Own(answer) => Error::Retry {
+                answer: self.remote.redact(&answer),
+                retry_after: None,
+            },
+        }
+    }
+
+    async fn try_read(&self, branch: &str, path: &str) -> Result<Tip, Fault> {
+        self.workspace.ensure().await?;
+        self.fetch(&format!("refs/heads/{branch}"), "--depth=1")
+            .await?;
+        let commit = self.workspace.resolve(FETCHED).await?;
+        let file = self.workspace.file(&commit, path).await?;
+        let bytes = self.workspace.bytes(&file.blob).await?;
         Ok(Tip { commit, bytes })
     }
 
-    async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error> {
-        let _alone = self.work.lock().await;
-        self.program.prepare().await?;
-        let known = self
-            .program
-            .local(&["cat-file", "-e", &format!("{commit}^{{commit}}")], &[])
-            .await?;
-        if !known.success {
-            self.fetch(branch).await?;
+    async fn try_ensure_change(&self, change: &Change) -> Result<Filed, Fault> {
+        self.workspace.ensure().await?;
+        let branches = self.look(change).await?;
+        let Some(tip) = branches.get(&change.branch) else {
+            return Err(Fault::stopped(format!(
+                "the branch `{}` does not exist",
+                change.branch
+            )));
+        };
+        self.obtain_parent(change, tip).await?;
+        let commit = self.workspace.commit(change).await?;
+        if *tip == commit {
+            return Ok(filed(
+                change,
+                commit,
+                FiledOutcome::Existed,
+                "the target branch holds it already",
+            ));
         }
-        self.file_at(commit, path).await
+        match branches.get(&change.head) {
+            Some(found) if *found == commit => Ok(filed(
+                change,
+                commit,
+                FiledOutcome::Existed,
+                "the branch holds it already",
+            )),
+            Some(found) => Err(other_push(change, found)),
+            None => self.create(change, commit).await,
+        }
     }
 
-    async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
-        let _alone = self.work.lock().await;
-        self.program.prepare().await?;
-        let known = self
-            .program
-            .local(
-                &["cat-file", "-e", &format!("{}^{{commit}}", change.parent)],
-                &[],
-            )
-            .await?;
-        if !known.success {
-            self.fetch(&change.branch).await?;
+    /// Pushes the commit as a new branch, then looks what is there: the answer to a push may be lost.
+    async fn create(&self, change: &Change, commit: String) -> Result<Filed, Fault> {
+        let pushed = self.push(&change.head, &commit).await;
+        match (self.look(change).await?.get(&change.head), pushed) {
+            (Some(found), pushed) if *found == commit => {
+                let answer = pushed.unwrap_or_else(|_| "the branch holds it".to_owned());
+                Ok(filed(change, commit, FiledOutcome::Created, &answer))
+            }
+            (Some(found), _) => Err(other_push(change, found)),
+            (None, Err(fault)) => Err(fault),
+            (None, Ok(answer)) => {
+                let answer =
+                    format!("the push was accepted ({answer}), but the branch does not exist");
+                Err(Error::Retry {
+                    answer,
+                    retry_after: None,
+                }
+                .into())
+            }
         }
-        let commit = self.commit(change).await?;
-        match self.tip_of(&change.head).await? {
-            None => self.push(&commit, &change.head).await,
-            Some(tip) if tip == commit => Ok(Filed {
-                commit,
-                answer: format!("branch `{}`: it was there already", change.head),
-            }),
-            Some(tip) => Err(somebody_else(&change.head, &tip)),
+    }
+
+    /// The commits of the change's two branches, where they exist.
+    async fn look(&self, change: &Change) -> Result<BTreeMap<String, String>, Fault> {
+        let mut asked = vec![change.branch.as_str(), change.head.as_str()];
+        asked.extend(
+            change
+                .head
+                .match_indices('/')
+                .map(|(at, _)| &change.head[..at]),
+        );
+        let references: Vec<_> = asked
+            .iter()
+            .map(|name| format!("refs/heads/{name}"))
+            .collect();
+        let mut arguments = vec!["ls-remote", "--", self.remote.url.as_str()];
+        arguments.extend(references.iter().map(String::as_str));
+        let listing = self.talk(arguments).await?;
+        let branches: BTreeMap<_, _> = String::from_utf8_lossy(&listing.bytes)
+            .lines()
+            .filter_map(|line| {
+                let (commit, reference) = line.split_once('\t')?;
+                Some((
+                    reference.strip_prefix("refs/heads/")?.to_owned(),
+                    commit.to_owned(),
+                ))
+            })
+            .collect();
+        match asked[2..].iter().find(|name| branches.contains_key(**name)) {
+            Some(name) => Err(Fault::stopped(format!(
+                "the branch `{name}` is in the way of `{}`; git cannot have both, so rename it",
+                change.head
+            ))),
+            None => Ok(branches),
+        }
+    }
+
+    /// Fetches the parent unless it is here: by its id, else with the whole branch.
+    async fn obtain_parent(&self, change: &Change, tip: &str) -> Result<(), Fault> {
+        let branch = format!("refs/heads/{}", change.branch);
+        if self.workspace.has_commit(&change.parent).await? {
+            return Ok(());
+        }
+        let wanted = if tip == change.parent {
+            &branch
+        } else {
+            &change.parent
+        };
+        match self.fetch(wanted, "--depth=1").await {
+            Err(fault @ Fault::Forge(Error::Retry { .. })) => return Err(fault),
+            _ if self.workspace.has_commit(&change.parent).await? => return Ok(()),
+            _ => {}
+        }
+        // Some servers give single commits only where a branch ends.
+        self.fetch(&branch, "--depth=2147483647").await?;
+        match self.workspace.has_commit(&change.parent).await? {
+            true => Ok(()),
+            false => Err(Fault::stopped(format!(
+                "commit {} is no longer part of `{}`; was its history rewritten?",
+                change.parent, change.branch
+            ))),
+        }
+    }
+
+    async fn fetch(&self, wanted: &str, depth: &str) -> Result<(), Fault> {
+        let refspec = format!("+{wanted}:{FETCHED}");
+        let options = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            depth,
+            "--",
+        ];
+        let arguments = options
+            .into_iter()
+            .chain([self.remote.url.as_str(), refspec.as_str()]);
+        self.talk(arguments.collect()).await.map(|_| ())
+    }
+
+    /// Creates the branch; the lease on nothing makes git refuse to move one that exists.
+    async fn push(&self, head: &str, commit: &str) -> Result<String, Fault> {
+        let lease = format!("--force-with-lease=refs/heads/{head}:");
+        let refspec = format!("{commit}:refs/heads/{head}");
+        let arguments = vec![
+            "push",
+            "--porcelain",
+            "--no-verify",
+            &lease,
+            "--",
+            &self.remote.url,
+            &refspec,
+        ];
+        let output = self.call(arguments).await?;
+        let report = String::from_utf8_lossy(&output.bytes).into_owned();
+        match output.success {
+            true => Ok(condense(
+                report
+                    .lines()
+                    .find(|line| line.starts_with('*'))
+                    .unwrap_or("accepted"),
+            )),
+            false => Err(self.refusal(&report, &output.messages)),
+        }
+    }
+
+    /// Runs git with the remote; it must succeed.
+    async fn talk(&self, arguments: Vec<&str>) -> Result<Output, Fault> {
+        let output = self.call(arguments).await?;
+        match output.success {
+            true => Ok(output),
+            false => Err(meant(of_failure(&output.messages))),
+        }
+    }
+
+    /// Runs git with the remote. The password goes by the environment, which others cannot see.
+    async fn call(&self, arguments: Vec<&str>) -> Result<Output, Fault> {
+        let mut call = Call::new(arguments);
+        if let Some(value) = self.remote.authorization().await.map_err(Fault::stopped)? {
+            call = call
+                .set("GIT_CONFIG_COUNT", "1")
+                .set("GIT_CONFIG_KEY_0", "http.extraHeader")
+                .set("GIT_CONFIG_VALUE_0", format!("Authorization: {value}"));
+        }
+        let mut output = self.workspace.run(call).await?;
+        output.messages = self.remote.redact(&output.messages);
+        Ok(output)
+    }
+
+    fn refusal(&self, report: &str, messages: &str) -> Fault {
+        match of_refusal(&self.remote.redact(report), messages) {
+            Some(error) => error.into(),
+            None => meant(of_failure(messages)),
         }
     }
 }
 
-/// Secrets do not belong into a URL, where errors and logs would show them.
-fn check_url(url: &str) -> Result<(), Error> {
-    let refuse = |answer: &str| {
-        Err(Error::Stopped {
-            answer: answer.to_owned(),
-        })
-    };
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return refuse("a forge's `url` begins with https://, ssh:// or file://");
-    };
-    if !["https", "http", "ssh", "file"].contains(&scheme) {
-        return refuse("a forge's `url` begins with https://, ssh:// or file://");
+fn meant(meaning: Meaning) -> Fault {
+    match meaning {
+        Meaning::Forge(error) => error.into(),
+        Meaning::Unknown(answer) => Fault::Own(answer),
     }
-    let authority = rest.split('/').next().unwrap_or_default();
-    if authority
-        .rsplit_once('@')
-        .is_some_and(|(user, _)| user.contains(':') || scheme.starts_with("http"))
-    {
-        return refuse(
-            "a forge's `url` carries a secret; keep it in git's credential helper or ssh agent",
-        );
+}
+
+fn filed(change: &Change, commit: String, outcome: FiledOutcome, answer: &str) -> Filed {
+    Filed {
+        commit,
+        branch: change.head.clone(),
+        answer: answer.to_owned(),
+        outcome,
     }
-    // The colons of an IPv6 address are within its brackets.
-    let host = authority
-        .rsplit_once(':')
-        .filter(|(_, port)| !port.contains(']'))
-        .map_or(authority, |(host, _)| host);
-    if scheme == "http" && !["127.0.0.1", "localhost", "[::1]"].contains(&host) {
-        return refuse("plain http is for loopback only; use https");
-    }
-    Ok(())
+}
+
+fn other_push(change: &Change, found: &str) -> Fault {
+    Fault::stopped(format!(
+        "a person pushed to `{}`: it holds commit {found}, which is left as it is; delete the branch to file again",
+        change.head
+    ))
 }

@@ -14,7 +14,9 @@ mod owner;
 mod shared;
 mod view;
 
-use std::panic::catch_unwind;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -27,9 +29,11 @@ use futures_util::stream::BoxStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use self::disk::Disk;
 use self::owner::{Owner, Request};
 pub use self::shared::Alarm;
 use self::shared::{Shared, Status};
+use self::view::View;
 use super::leases::Leases;
 use super::{
     Commit, Condition, Entry, Error, Event, Key, Leader, LeaderGuard, Operation, Page, Revision,
@@ -89,39 +93,15 @@ impl SledStore {
                 options.cache_bytes
             )));
         }
-        let (opened, is_open) = mpsc::sync_channel(1);
-        let (requests, received) = mpsc::channel();
-        let (dir, stall_max) = (dir.to_owned(), options.stall_max);
-        let own = move || match open_guarded(&dir, &options) {
-            Ok((disk, view)) => {
-                let shared = Arc::new(Shared::new(view));
-                let owner = Owner::new(disk, Arc::clone(&shared), options.commit_bytes_free_min);
-                if opened.send(Ok(shared)).is_ok() {
-                    owner.run(received);
-                }
-            }
-            // The caller waits, so the answer arrives.
-            Err(cause) => drop(opened.send(Err(cause))),
-        };
-        thread::Builder::new()
-            .name("store-owner".to_owned())
-            .spawn(own)
-            .map_err(|cause| Error::Unavailable(format!("its thread did not start: {cause}")))?;
-        let shared = is_open
-            .recv()
-            .map_err(|_| Error::Unavailable("its thread ended while it was opened".to_owned()))??;
-        Ok(Self {
-            requests,
-            shared,
-            leases: Leases::default(),
-            stall_max,
-        })
+        let dir = dir.to_owned();
+        let opening = options.clone();
+        Self::start(options, move || open::open(&dir, &opening))
     }
 
     /// Commits what waits and lets go of all files; later calls answer [`Error::Unavailable`].
     pub async fn close(&self) {
         let (answer, closed) = oneshot::channel();
-        if self.requests.send(Request::Close(Some(answer))).is_ok() {
+        if self.requests.send(Request::Close(answer)).is_ok() {
             // Without an answer it has already ended.
             let _ = closed.await;
         }
@@ -147,6 +127,40 @@ impl SledStore {
     /// The dangers that an operator should look at, none in good times.
     pub fn alarms(&self) -> Vec<Alarm> {
         self.shared.alarms()
+    }
+
+    /// Starts the owner thread, which opens a disk and serves it.
+    fn start<D: Disk>(
+        options: SledOptions,
+        open: impl FnOnce() -> Result<(D, View), Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let (opened, is_open) = mpsc::sync_channel(1);
+        let (requests, received) = mpsc::channel();
+        let stall_max = options.stall_max;
+        let own = move || match owner::guarded(open, Error::Unavailable) {
+            Ok((disk, view)) => {
+                let shared = Arc::new(Shared::new(view));
+                let owner = Owner::new(disk, Arc::clone(&shared), options.commit_bytes_free_min);
+                if opened.send(Ok(shared)).is_ok() {
+                    owner.run(received);
+                }
+            }
+            // The caller waits, so the answer arrives.
+            Err(cause) => drop(opened.send(Err(cause))),
+        };
+        thread::Builder::new()
+            .name("store-owner".to_owned())
+            .spawn(own)
+            .map_err(|cause| Error::Unavailable(format!("its thread did not start: {cause}")))?;
+        let shared = is_open
+            .recv()
+            .map_err(|_| Error::Unavailable("its thread ended while it was opened".to_owned()))??;
+        Ok(Self {
+            requests,
+            shared,
+            leases: Leases::default(),
+            stall_max,
+        })
     }
 
     async fn commit_checked(&self, transaction: Transaction) -> Result<Commit, Error> {
@@ -181,7 +195,7 @@ impl SledStore {
 impl Drop for SledStore {
     fn drop(&mut self) {
         // Leases that are still held keep the channel open, so its end is asked for.
-        let _ = self.requests.send(Request::Close(None));
+        let _ = self.requests.send(Request::Close(oneshot::channel().0));
     }
 }
 
@@ -256,10 +270,4 @@ impl Store for SledStore {
         }
         Ok(view.totals.revision)
     }
-}
-
-/// Opens the store; a panic of sled, which it has for some damaged files, is an error like any other.
-fn open_guarded(dir: &Path, options: &SledOptions) -> Result<(disk::SledDisk, view::View), Error> {
-    catch_unwind(|| open::open(dir, options))
-        .unwrap_or_else(|panic| Err(Error::Unavailable(owner::panic_text(&*panic))))
 }

@@ -2,20 +2,20 @@
 
 use super::fence::{fence, inline, one_line};
 use super::key::{FilingKey, Kind, PackageChange};
+use super::numbers::{odds, percent, thousands};
 use super::wrap::wrap;
-use crate::reason::{ratio, thousands};
 
 /// The largest message, in bytes; what does not fit is counted instead of listed.
-pub const MESSAGE_BYTES_MAX: usize = 6 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 12 * 1024;
 
 const SUBJECT_CHARS_MAX: usize = 72;
-const LIST_BYTES_MAX: usize = 1200;
-const TRAILERS_BYTES_MAX: usize = 1500;
-const REASON_BYTES_MAX: usize = 700;
-const FREE_TEXT_BYTES_MAX: usize = 800;
+const LIST_BYTES_MAX: usize = 3 * 1024;
+const TRAILERS_BYTES_MAX: usize = 4 * 1024;
+const REASON_BYTES_MAX: usize = 1000;
+const FREE_TEXT_BYTES_MAX: usize = 1500;
 const PACKAGE_BYTES_MAX: usize = 214;
 const VERSION_BYTES_MAX: usize = 128;
-const WORD_BYTES_MAX: usize = 128;
+const WORD_BYTES_MAX: usize = 64;
 const LINK_BYTES_MAX: usize = 300;
 const ROWS_MAX: usize = 8;
 
@@ -108,8 +108,9 @@ pub struct CommitMessage {
 pub fn message(wording: &Wording, key: &FilingKey) -> CommitMessage {
     let mut changes = wording.changes.clone();
     changes.sort();
+    let subject = subject(wording, &changes);
     let paragraphs = [
-        package_list(&changes),
+        package_list(&changes, &subject),
         wrap(&evidence_sentences(wording, &changes)),
         wrap(&reason_sentence(wording)),
         fingerprint_list(&wording.fingerprints),
@@ -119,7 +120,7 @@ pub fn message(wording: &Wording, key: &FilingKey) -> CommitMessage {
         trailers(wording, &changes, key),
     ];
     CommitMessage {
-        subject: subject(wording, &changes),
+        subject,
         body: paragraphs
             .into_iter()
             .filter(|p| !p.is_empty())
@@ -174,8 +175,13 @@ fn moved(change: &PackageChange) -> String {
     )
 }
 
-/// One line a package, where the subject does not name it whole.
-fn package_list(changes: &[PackageChange]) -> String {
+/// One line a package, unless the subject says it all.
+fn package_list(changes: &[PackageChange], subject: &str) -> String {
+    if let [change] = changes
+        && subject.ends_with(&moved(change))
+    {
+        return String::new();
+    }
     let rows = changes.iter().map(|change| format!("- {}", moved(change)));
     within(rows, LIST_BYTES_MAX, |left| format!("- and {left} more"))
 }
@@ -207,8 +213,8 @@ fn evidence_sentences(wording: &Wording, changes: &[PackageChange]) -> String {
     let mut text = match wording.share > 0.0 {
         true => format!(
             "{}, against {}, at a share of {}.",
-            side_words(wording.exposed, &candidate),
-            side_words(wording.control, &baseline),
+            exposed_words(wording.exposed, &candidate),
+            control_words(wording.control, &baseline),
             percent(wording.share, 2),
         ),
         false => "No environment was exposed.".to_owned(),
@@ -217,11 +223,11 @@ fn evidence_sentences(wording: &Wording, changes: &[PackageChange]) -> String {
         let counts = wording.categories.iter().take(ROWS_MAX).map(|count| {
             let category = inline(&count.category, WORD_BYTES_MAX);
             format!(
-                "{category} {} against {}",
+                "{} against {} in {category}",
                 count.exposed_failed, count.control_failed
             )
         });
-        text.push_str(" By kind of failure: ");
+        text.push_str(" By kind of failure, it was ");
         text.push_str(&counts.collect::<Vec<_>>().join(", "));
         text.push('.');
     }
@@ -231,8 +237,8 @@ fn evidence_sentences(wording: &Wording, changes: &[PackageChange]) -> String {
     {
         text.push_str(&format!(
             " The evidence of harm is {}; a rollback needs {}.",
-            ratio(evidence.log_evidence),
-            ratio(evidence.log_threshold),
+            odds(evidence.log_evidence),
+            odds(evidence.log_threshold),
         ));
     }
     text
@@ -257,31 +263,43 @@ fn sides(kind: Kind, changes: &[PackageChange]) -> (String, String) {
     )
 }
 
-fn side_words(side: Side, version: &str) -> String {
+fn exposed_words(side: Side, version: &str) -> String {
+    let environments = environments(side.reported);
     match side.reported {
-        0 => format!("none that reported with {version}"),
-        reported => format!(
-            "{} of {} {} with {version} failed ({})",
-            thousands(side.failed.into()),
-            thousands(reported.into()),
-            if reported == 1 {
-                "environment"
-            } else {
-                "environments"
-            },
-            percent(f64::from(side.failed) / f64::from(reported), 1),
+        0 => format!("No environment with {version} reported"),
+        _ => format!(
+            "{} {environments} with {version} failed ({})",
+            out_of(side),
+            failed_share(side)
         ),
     }
 }
 
-fn percent(share: f64, decimals: usize) -> String {
-    let digits = format!("{:.decimals$}", share * 100.0);
-    let short = if digits.contains('.') {
-        digits.trim_end_matches('0').trim_end_matches('.')
+fn control_words(side: Side, version: &str) -> String {
+    match side.reported {
+        0 => format!("none that reported with {version}"),
+        _ => format!("{} with {version} ({})", out_of(side), failed_share(side)),
+    }
+}
+
+fn out_of(side: Side) -> String {
+    format!(
+        "{} of {}",
+        thousands(side.failed.into()),
+        thousands(side.reported.into())
+    )
+}
+
+fn failed_share(side: Side) -> String {
+    percent(f64::from(side.failed) / f64::from(side.reported), 1)
+}
+
+fn environments(number: u32) -> &'static str {
+    if number == 1 {
+        "environment"
     } else {
-        &digits
-    };
-    format!("{short} %")
+        "environments"
+    }
 }
 
 fn reason_sentence(wording: &Wording) -> String {
@@ -298,15 +316,11 @@ fn fingerprint_list(fingerprints: &[FingerprintCount]) -> String {
         return String::new();
     }
     let rows = fingerprints.iter().take(ROWS_MAX).map(|count| {
-        let environments = if count.environments == 1 {
-            "environment"
-        } else {
-            "environments"
-        };
+        let number = thousands(count.environments.into());
         let fingerprint = inline(&count.fingerprint, WORD_BYTES_MAX);
         format!(
-            "- {fingerprint} in {} {environments}",
-            thousands(count.environments.into())
+            "- {number} {} showed {fingerprint}",
+            environments(count.environments)
         )
     });
     format!(
@@ -366,5 +380,4 @@ fn trailers(wording: &Wording, changes: &[PackageChange], key: &FilingKey) -> St
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 //! The thread that owns sled, and turns everything that waits into one durable group.
 
 use std::any::Any;
+use std::convert::identity;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -26,11 +27,17 @@ pub(super) enum Request {
     /// To commit a transaction that was checked, and to answer if anyone waits.
     Commit(Transaction, Option<Answer>),
     /// To end, and to say so once everything is let go.
-    Close(Option<oneshot::Sender<()>>),
+    Close(Closed),
 }
 
 /// Where the outcome of a transaction goes.
 pub(super) type Answer = oneshot::Sender<Result<Commit, Error>>;
+
+/// Where the end is reported.
+pub(super) type Closed = oneshot::Sender<()>;
+
+/// A transaction, and who waits for its outcome.
+type Waiting = (Transaction, Option<Answer>);
 
 /// The owner of a disk.
 #[derive(Debug)]
@@ -63,8 +70,8 @@ impl<D: Disk> Owner<D> {
             if self.shared.check_open().is_err() {
                 break;
             }
-            if let Some(answer) = close {
-                closing = answer;
+            if close.is_some() {
+                closing = close;
                 break;
             }
         }
@@ -97,7 +104,7 @@ impl<D: Disk> Owner<D> {
         requests.recv().ok()
     }
 
-    fn commit(&mut self, transactions: Vec<(Transaction, Option<Answer>)>) {
+    fn commit(&mut self, transactions: Vec<Waiting>) {
         if let Some(refusal) = self.space_refusal() {
             for (_, answer) in transactions {
                 reply(answer, Err(Error::Unavailable(refusal.clone())));
@@ -111,7 +118,7 @@ impl<D: Disk> Owner<D> {
             .collect();
         if !group.is_unchanged() {
             self.is_settled = false;
-            if let Err(cause) = guarded(|| self.disk.commit(&mut group)) {
+            if let Err(cause) = guarded(|| self.disk.commit(&mut group), identity) {
                 self.fail(&cause);
                 for (answer, _) in outcomes {
                     reply(answer, Err(Error::Unknown(cause.clone())));
@@ -149,7 +156,7 @@ impl<D: Disk> Owner<D> {
 
     fn upkeep(&mut self) {
         self.last_upkeep = Instant::now();
-        if let Err(cause) = guarded(|| self.disk.settle()) {
+        if let Err(cause) = guarded(|| self.disk.settle(), identity) {
             return self.fail(&cause);
         }
         let mut alarms = Vec::new();
@@ -174,25 +181,16 @@ impl<D: Disk> Owner<D> {
     }
 }
 
-/// The text of a panic.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("sled panicked: {}", text.unwrap_or("without a message"))
+/// Does what may panic inside sled, and makes an error of the panic.
+pub(super) fn guarded<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    to_error: impl FnOnce(String) -> E,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(to_error(panic_text(&*panic))))
 }
 
 /// Everything that waits, up to the size of a group, and whether to end after it.
-#[expect(
-    clippy::type_complexity,
-    reason = "the parts are named where they are used"
-)]
-fn gather(
-    first: Request,
-    requests: &Receiver<Request>,
-) -> (
-    Vec<(Transaction, Option<Answer>)>,
-    Option<Option<oneshot::Sender<()>>>,
-) {
+fn gather(first: Request, requests: &Receiver<Request>) -> (Vec<Waiting>, Option<Closed>) {
     let mut group = Vec::new();
     let mut bytes = 0;
     let mut next = Some(first);
@@ -214,8 +212,10 @@ fn gather(
     (group, None)
 }
 
-fn guarded(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("sled panicked: {}", text.unwrap_or("without a message"))
 }
 
 fn reply(answer: Option<Answer>, outcome: Result<Commit, Error>) {

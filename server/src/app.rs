@@ -1,12 +1,9 @@
 //! Wires everything. Here alone concrete strategies are named: which store, which clock, which forges.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
-use pinion_core::name::ForgeName;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::controller::{Controller, Parts, Refusal};
-use crate::forge::{self, Forge};
+use crate::forge::{self, Registry};
 use crate::loops::Wake;
 use crate::loops::filing::Filing;
 use crate::loops::promotion::Promotion;
@@ -40,13 +37,8 @@ pub enum Error {
     #[error("the state in the data directory cannot be used: {0}")]
     Store(#[from] store::Error),
     /// A forge cannot be set up.
-    #[error("forge `{name}` cannot be set up: {cause}")]
-    Forge {
-        /// Which.
-        name: ForgeName,
-        /// Why.
-        cause: String,
-    },
+    #[error(transparent)]
+    Forge(#[from] forge::ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -129,7 +121,7 @@ impl App {
                 .await
                 .map_err(|error| store::Error::Unavailable(error.to_string()))??,
         );
-        let forges = forges(config, &config.data_dir)?;
+        let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing) = (Wake::default(), Wake::default());
         let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
@@ -140,7 +132,7 @@ impl App {
             metrics: Arc::clone(&metrics),
             wake_promotion: wake_promotion.clone(),
             wake_filing: wake_filing.clone(),
-            forges: forges.keys().cloned().collect(),
+            forges: forges.names().cloned().collect(),
             to_promotion,
         };
         let (controller, inbox) = Controller::load(parts).await?;
@@ -201,17 +193,4 @@ impl App {
         self.controller.metrics.shutdown();
         self.store.close().await;
     }
-}
-
-fn forges(config: &Config, data_dir: &Path) -> Result<BTreeMap<ForgeName, Arc<dyn Forge>>, Error> {
-    let mut forges = BTreeMap::new();
-    for forge in &config.forges {
-        let opened = forge::open(forge, &data_dir.join("forges").join(forge.name.as_str()))
-            .map_err(|error| Error::Forge {
-                name: forge.name.clone(),
-                cause: error.to_string(),
-            })?;
-        forges.insert(forge.name.clone(), opened);
-    }
-    Ok(forges)
 }

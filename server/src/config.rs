@@ -76,9 +76,6 @@ pub enum Error {
          set `[tls]`, or `--allow-plaintext` where something in front of piniond does TLS"
     )]
     Plaintext(SocketAddr),
-    /// Two forges have the same name.
-    #[error("two forges are named `{0}`; a source names one of them")]
-    SameForge(String),
 }
 
 impl Config {
@@ -104,14 +101,6 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
             return Err(Error::Plaintext(self.listen));
-        }
-        for (index, forge) in self.forges.iter().enumerate() {
-            if self.forges[..index]
-                .iter()
-                .any(|other| other.name == forge.name)
-            {
-                return Err(Error::SameForge(forge.name.to_string()));
-            }
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
         random: Arc::new(SeededRandom::new(demo.seed)),
         exporter: None,
     };
-    let app = App::start(&config(&dir, &repository)?, world).await?;
+    let app = App::start(&config(&dir, &repository), world).await?;
     let result = play(demo, &app, &clock, &repository, started).await;
     app.stop().await;
     if demo.keep.is_some() {
@@ -94,15 +94,15 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
     result
 }
 
-fn config(dir: &Path, repository: &Repository) -> Result<Config, Error> {
-    let forge = ForgeConfig::git(manager::FORGE, &repository.url())
-        .map_err(|error| Error::Unexpected(error.to_string()))?;
-    Ok(Config {
+fn config(dir: &Path, repository: &Repository) -> Config {
+    let name = manager::FORGE.parse().expect("the demo's forge has a name");
+    let forge = ForgeConfig::git(name, &repository.url());
+    Config {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         data_dir: dir.join("data"),
         forges: vec![forge],
         ..Config::default()
-    })
+    }
 }
 
 async fn play(

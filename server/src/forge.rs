@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pinion_core::filing::FilingKey;
+use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
@@ -140,6 +141,9 @@ pub trait Forge: Send + Sync + fmt::Debug {
     /// The commit at the tip of the branch and the bytes of the file there.
     async fn read(&self, branch: &str, path: &str) -> Result<Tip, Error>;
 
+    /// The bytes of the file in a commit that [`Forge::read`] found on the branch, maybe long ago.
+    async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error>;
+
     /// Makes sure that the change exists, once.
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error>;
 
@@ -151,8 +155,8 @@ pub trait Forge: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForgeConfig {
-    /// What pin sets call it: 1 to 63 of a-z, 0-9, `-`, `.`, beginning with a letter or digit.
-    pub name: String,
+    /// What pin sets call it.
+    pub name: ForgeName,
     /// `git`: a plain branch in a git repository.
     pub kind: String,
     /// Where the repository is: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute
@@ -208,7 +212,7 @@ pub struct ConfigError {
 
 /// The forges of the configuration, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Registry(BTreeMap<String, Arc<dyn Forge>>);
+pub struct Registry(BTreeMap<ForgeName, Arc<dyn Forge>>);
 
 impl Registry {
     /// Opens every forge; nothing is contacted. Each works in its own folder of `work_dir`.
@@ -224,13 +228,13 @@ impl Registry {
     }
 
     /// The forge of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<dyn Forge>> {
+    pub fn get(&self, name: &ForgeName) -> Option<&Arc<dyn Forge>> {
         self.0.get(name)
     }
 
-    /// All forges, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<dyn Forge>)> {
-        self.0.iter().map(|(name, forge)| (name.as_str(), forge))
+    /// The names of all forges.
+    pub fn names(&self) -> impl Iterator<Item = &ForgeName> {
+        self.0.keys()
     }
 }
 
@@ -243,7 +247,7 @@ pub fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Arc<dyn Forge>, Con
         .find(|(kind, _)| *kind == config.kind)
         .map(|(_, open)| open);
     match open {
-        Some(open) => open(config, &work_dir.join(&config.name)),
+        Some(open) => open(config, &work_dir.join(config.name.as_str())),
         None => {
             let known: Vec<_> = KINDS.iter().map(|(kind, _)| format!("`{kind}`")).collect();
             Err(config.error(format!(
@@ -256,16 +260,21 @@ pub fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Arc<dyn Forge>, Con
 }
 
 impl ForgeConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
-        let is_name = (1..=63).contains(&self.name.len())
-            && self
-                .name
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'))
-            && self.name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !is_name {
-            return Err(self.error("has a bad name; use 1 to 63 of a-z, 0-9, `-` and `.`"));
+    /// A plain git repository with every default.
+    pub fn git(name: ForgeName, url: &str) -> Self {
+        Self {
+            name,
+            kind: "git".to_owned(),
+            url: SecretUrl::new(url),
+            author_name: default_author_name(),
+            author_email: default_author_email(),
+            password_file: None,
+            ca_file: None,
+            timeout_s: default_timeout_s(),
         }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
         for (key, value) in [
             ("author_name", &self.author_name),
             ("author_email", &self.author_email),
@@ -282,7 +291,7 @@ impl ForgeConfig {
 
     fn error(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError {
-            forge: self.name.clone(),
+            forge: self.name.to_string(),
             problem: problem.into(),
         }
     }
@@ -347,10 +356,8 @@ mod tests {
     #[test]
     fn names_are_folders_and_given_once() {
         for name in ["", "..", "a/b", "-a", "A"] {
-            assert!(
-                open(&config(name, "git", "/a"), Path::new("/tmp")).is_err(),
-                "{name}"
-            );
+            let text = format!("name = '{name}'\nkind = 'git'\nurl = '/a'");
+            assert!(parse(&text).is_err(), "{name}");
         }
         let twice = [config("a", "git", "/a"), config("a", "git", "/b")];
         assert!(Registry::open(&twice, Path::new("/tmp")).is_err());

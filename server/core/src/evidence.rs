@@ -361,7 +361,7 @@ fn observed(cell: &Cell, last_opening: Timestamp, ended: bool) -> Option<Option<
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     reported: [BTreeSet<Ordinal>; 2],
-    failed: [BTreeMap<Ordinal, Category>; 2],
+    failed: [BTreeMap<Ordinal, (Category, Option<Fingerprint>)>; 2],
 }
 
 impl Totals {
@@ -372,8 +372,22 @@ impl Totals {
             self.reported[side].insert(ordinal);
         }
         if let Some(failure) = news.failed {
-            self.failed[side].entry(ordinal).or_insert(failure.category);
+            self.failed[side]
+                .entry(ordinal)
+                .or_insert((failure.category, failure.fingerprint));
         }
+    }
+
+    /// What failures looked like on one side, each with its environments, the most frequent first.
+    pub fn fingerprints(&self, exposed: bool) -> Vec<(Fingerprint, u32)> {
+        let mut counts: BTreeMap<Fingerprint, u32> = BTreeMap::new();
+        let looks = self.failed[usize::from(exposed)].values();
+        for fingerprint in looks.filter_map(|(_, fingerprint)| *fingerprint) {
+            *counts.entry(fingerprint).or_default() += 1;
+        }
+        let mut counts: Vec<(Fingerprint, u32)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, environments)| std::cmp::Reverse(*environments));
+        counts
     }
 
     /// The counts of one side, of so many environments.
@@ -384,7 +398,7 @@ impl Totals {
             reporting: u32::try_from(self.reported[side].len()).unwrap_or(u32::MAX),
             ..Side::default()
         };
-        for category in self.failed[side].values() {
+        for (category, _) in self.failed[side].values() {
             counts.add_failure(*category);
         }
         counts

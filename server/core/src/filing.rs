@@ -6,7 +6,6 @@
 mod fence;
 mod key;
 mod message;
-mod numbers;
 mod wrap;
 
 pub use fence::fence;

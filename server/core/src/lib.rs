@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod filing;
 pub mod log;
 pub mod name;
+pub mod numbers;
 pub mod outcome;
 pub mod path;
 pub mod pin;

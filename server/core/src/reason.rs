@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::draw::Share;
 use crate::evidence::{Evidence, Side};
 use crate::name::RolloutId;
+use crate::numbers::{percent, ratio, thousands};
 use crate::time::Timestamp;
 
 /// Why something is done, or not done yet.
@@ -260,10 +261,10 @@ fn sides(exposed: &Side, control: &Side) -> String {
 fn side(side: &Side) -> String {
     match side.failed_share() {
         Some(share) => format!(
-            "{} of {} environments ({:.1} %)",
+            "{} of {} environments ({})",
             thousands(u64::from(side.failed)),
             thousands(u64::from(side.reporting)),
-            share * 100.0
+            percent(share, 1)
         ),
         None => "0 of 0 environments".to_owned(),
     }
@@ -283,59 +284,9 @@ pub fn odds(log_e: f64, log_threshold: f64) -> String {
     )
 }
 
-/// A likelihood ratio for people: `1,350 to 1`, `1 to 12`, or a power of ten where it is larger than people can picture.
-pub fn ratio(log_e: f64) -> String {
-    let (magnitude, swap) = (log_e.abs(), log_e < 0.0);
-    let number = if magnitude > 1e7f64.ln() {
-        format!("10^{:.0}", magnitude / std::f64::consts::LN_10)
-    } else {
-        let value = magnitude.exp();
-        if value < 9.95 {
-            let text = format!("{value:.1}");
-            text.strip_suffix(".0").unwrap_or(&text).to_owned()
-        } else {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between 9 and 10^7"
-            )]
-            thousands(value.round() as u64)
-        }
-    };
-    if swap && number != "1" {
-        format!("1 to {number}")
-    } else {
-        format!("{number} to 1")
-    }
-}
-
-/// A count with its thousands set apart, such as `1,350`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_told_as_people_say_them() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(ratio(0.0), "1 to 1");
-        assert_eq!(ratio(1350f64.ln()), "1,350 to 1");
-        assert_eq!(ratio(-(12f64.ln())), "1 to 12");
-        assert_eq!(ratio(50.0), "10^22 to 1");
-    }
 
     #[test]
     fn a_rollback_says_its_numbers() {

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use pinion_core::reason::ratio;
+use pinion_core::numbers::ratio;
 use pinion_proto::v1 as proto;
 
 /// What to do next.

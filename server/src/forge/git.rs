@@ -116,6 +116,18 @@ impl Forge for GitForge {
         done.map_err(|fault| self.error(fault))
     }
 
+    #[tracing::instrument(name = "forge read at", skip_all, fields(project = self.project(), commit))]
+    async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error> {
+        check_branch(branch)?;
+        check_path(path)?;
+        let _turn = self.turn.lock().await;
+        let mut done = self.try_read_at(branch, commit, path).await;
+        if self.starts_afresh(done.as_ref().err()).await {
+            done = self.try_read_at(branch, commit, path).await;
+        }
+        done.map_err(|fault| self.error(fault))
+    }
+
     #[tracing::instrument(name = "forge ensure change", skip_all, fields(project = self.project(), head = change.head))]
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
         check_change(change)?;
@@ -171,6 +183,13 @@ impl GitForge {
         Ok(Tip { commit, bytes })
     }
 
+    async fn try_read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Fault> {
+        self.workspace.ensure().await?;
+        self.obtain(branch, commit, false).await?;
+        let file = self.workspace.file(commit, path).await?;
+        self.workspace.bytes(&file.blob).await
+    }
+
     async fn try_ensure_change(&self, change: &Change) -> Result<Filed, Fault> {
         self.workspace.ensure().await?;
         let branches = self.look(change).await?;
@@ -180,7 +199,8 @@ impl GitForge {
                 change.branch
             )));
         };
-        self.obtain_parent(change, tip).await?;
+        self.obtain(&change.branch, &change.parent, *tip == change.parent)
+            .await?;
         let commit = self.workspace.commit(change).await?;
         if *tip == commit {
             return Ok(filed(
@@ -259,29 +279,25 @@ impl GitForge {
         }
     }
 
-    /// Fetches the parent unless it is here: by its id, else with the whole branch.
-    async fn obtain_parent(&self, change: &Change, tip: &str) -> Result<(), Fault> {
-        let branch = format!("refs/heads/{}", change.branch);
-        if self.workspace.has_commit(&change.parent).await? {
+    /// Fetches a commit of a branch unless it is here: by its id, or with the tip where it is that, else with
+    /// the whole branch.
+    async fn obtain(&self, branch: &str, commit: &str, is_tip: bool) -> Result<(), Fault> {
+        let reference = format!("refs/heads/{branch}");
+        if self.workspace.has_commit(commit).await? {
             return Ok(());
         }
-        let wanted = if tip == change.parent {
-            &branch
-        } else {
-            &change.parent
-        };
+        let wanted = if is_tip { reference.as_str() } else { commit };
         match self.fetch(wanted, "--depth=1").await {
             Err(fault @ Fault::Forge(Error::Retry { .. })) => return Err(fault),
-            _ if self.workspace.has_commit(&change.parent).await? => return Ok(()),
+            _ if self.workspace.has_commit(commit).await? => return Ok(()),
             _ => {}
         }
         // Some servers give single commits only where a branch ends.
-        self.fetch(&branch, "--depth=2147483647").await?;
-        match self.workspace.has_commit(&change.parent).await? {
+        self.fetch(&reference, "--depth=2147483647").await?;
+        match self.workspace.has_commit(commit).await? {
             true => Ok(()),
             false => Err(Fault::stopped(format!(
-                "commit {} is no longer part of `{}`; was its history rewritten?",
-                change.parent, change.branch
+                "commit {commit} is no longer part of `{branch}`; was its history rewritten?"
             ))),
         }
     }

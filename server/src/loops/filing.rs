@@ -3,16 +3,14 @@
 //! The tip of the branch is read once and stored before the first push; from then on every try makes the
 //! same commit, so a try whose answer was lost is simply made again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_core::evidence::Evidence;
 use pinion_core::filing::{
-    self, CategoryCount, FilingKey, Kind, Side, Wording, branch_name, message,
+    self, CategoryCount, FilingKey, FingerprintCount, Kind, Side, Wording, branch_name, message,
 };
-use pinion_core::name::ForgeName;
-use pinion_core::outcome::Category;
+use pinion_core::outcome::{Category, Fingerprint};
 use pinion_core::pin::PackageChange;
 use pinion_core::reason::Reason;
 use pinion_core::rollout::Rollout;
@@ -23,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Wake;
 use crate::controller::{Controller, Draft, Refusal};
-use crate::forge::{Change, Error as ForgeError, FileEdit, Forge};
+use crate::forge::{Change, Error as ForgeError, FileEdit, Forge, Registry};
 use crate::snapshot::{Snapshot, Stored};
 use crate::store::keys;
 use crate::store::records::{FilingRecord, FilingState, encode};
@@ -35,6 +33,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// The longest answer of a forge that is kept, in characters.
 const ANSWER_MAX: usize = 1000;
 
+/// Kinds of failure that a message lists.
+const FINGERPRINTS_MAX: usize = 5;
+
 /// A change that is decided and not worded yet.
 #[derive(Debug)]
 pub(crate) struct Intent<'a> {
@@ -44,6 +45,7 @@ pub(crate) struct Intent<'a> {
     pub(crate) actor: &'a Actor,
     pub(crate) at: Timestamp,
     pub(crate) kind: Kind,
+    pub(crate) fingerprints: &'a [(Fingerprint, u32)],
 }
 
 /// Puts the filing of a decision, worded, into the transaction of that decision; nothing where the pin set has no source.
@@ -149,7 +151,17 @@ fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording 
         reason: intent.reason.to_string(),
         decided_at_unix_ms: intent.at.unix_ms(),
         actor: intent.actor.to_string(),
-        fingerprints: Vec::new(),
+        fingerprints: intent
+            .fingerprints
+            .iter()
+            // What only one environment shows says little to others.
+            .filter(|(_, environments)| *environments > 1)
+            .take(FINGERPRINTS_MAX)
+            .map(|(fingerprint, environments)| FingerprintCount {
+                fingerprint: fingerprint.to_string(),
+                environments: *environments,
+            })
+            .collect(),
         link: None,
         free_text: None,
     }
@@ -159,7 +171,7 @@ fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording 
 #[derive(Debug)]
 pub struct Filing {
     controller: Arc<Controller>,
-    forges: BTreeMap<ForgeName, Arc<dyn Forge>>,
+    forges: Registry,
     wake: Wake,
 }
 
@@ -173,11 +185,7 @@ enum Outcome {
 
 impl Filing {
     /// A loop that files on these forges.
-    pub fn new(
-        controller: Arc<Controller>,
-        forges: BTreeMap<ForgeName, Arc<dyn Forge>>,
-        wake: Wake,
-    ) -> Self {
+    pub fn new(controller: Arc<Controller>, forges: Registry, wake: Wake) -> Self {
         Self {
             controller,
             forges,
@@ -319,6 +327,8 @@ impl Filing {
             };
         }
         let change = Change {
+            key: record.key.clone(),
+            author: forge.author().clone(),
             branch: record.source.branch.clone(),
             head: record.head.clone(),
             parent,

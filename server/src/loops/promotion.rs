@@ -391,6 +391,7 @@ impl Promotion {
         self.controller
             .put_candidate(&mut draft, &snapshot, rollout, now)?;
         let evidence = self.evidence_now(rollout);
+        let fingerprints = self.fold.track(rollout).fingerprints();
         let intent = Intent {
             rollout,
             reason: &reason,
@@ -398,6 +399,7 @@ impl Promotion {
             actor,
             at: now,
             kind: Kind::Complete,
+            fingerprints: &fingerprints,
         };
         filing::intend(&mut draft, &snapshot, &intent);
         self.write(rollout, next, Step::Complete, reason, actor, draft, now)
@@ -415,6 +417,7 @@ impl Promotion {
     ) -> Result<(), Refusal> {
         let snapshot = self.controller.snapshot();
         let evidence = self.evidence_now(rollout);
+        let fingerprints = self.fold.track(rollout).fingerprints();
         let mut draft = Draft::default();
         let intent = Intent {
             rollout,
@@ -423,6 +426,7 @@ impl Promotion {
             actor,
             at: now,
             kind: Kind::RollBack,
+            fingerprints: &fingerprints,
         };
         let filing = filing::intend(&mut draft, &snapshot, &intent);
         self.controller

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use pinion_core::draw::Share;
 use pinion_core::evidence::{Cell, EpochEvidence, Evidence, Member, Ordinal, Totals};
+use pinion_core::outcome::Fingerprint;
 use pinion_core::rollout::{Epoch, Rollout};
 use pinion_core::window_bet::WindowBet;
 use sha2::{Digest, Sha256};
@@ -133,6 +134,11 @@ impl Track {
                 )
             })
             .collect()
+    }
+
+    /// What failures looked like with the candidate, the most frequent first.
+    pub fn fingerprints(&self) -> Vec<(Fingerprint, u32)> {
+        self.totals.fingerprints(true)
     }
 
     /// The counts that a decision uses.

@@ -46,6 +46,10 @@ async fn a_damaged_or_locked_workspace_is_made_afresh() {
         forge.ensure_change(&change).await.expect("filed").outcome,
         FiledOutcome::Created
     );
+    // What a server leaves behind that was killed while git made the repository.
+    std::fs::remove_dir_all(own.join("objects")).expect("objects");
+    std::fs::remove_dir_all(own.join("refs")).expect("refs");
+    forge.read("master", PINS).await.expect("a tip");
     std::fs::remove_dir_all(work.path()).expect("all of the workspace");
     assert_eq!(
         forge.ensure_change(&change).await.expect("filed").outcome,

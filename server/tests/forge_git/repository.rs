@@ -180,7 +180,7 @@ impl Repository {
 /// A forge at the address, working in the folder, that waits for `timeout_s`.
 pub(crate) fn forge_at(url: &str, work: &Path, timeout_s: u64) -> Arc<dyn Forge> {
     let config = ForgeConfig {
-        name: "pins".into(),
+        name: "pins".parse().expect("a name"),
         kind: "git".into(),
         url: SecretUrl::new(url),
         author_name: "Pinion".into(),

@@ -77,7 +77,7 @@ impl Server {
     /// The same, with a file in a git repository (its URL) as the pin set's source.
     pub async fn start_with(dir: &Path, pins: &str, repository: Option<&str>) -> Self {
         let forges: Vec<ForgeConfig> = repository
-            .map(|url| ForgeConfig::git("requirements", url).expect("a name"))
+            .map(|url| ForgeConfig::git("requirements".parse().expect("a name"), url))
             .into_iter()
             .collect();
         let config = Config {

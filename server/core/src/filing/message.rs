@@ -2,17 +2,17 @@
 
 use super::fence::{fence, inline, one_line};
 use super::key::{FilingKey, Kind, PackageChange};
-use super::numbers::{odds, percent, thousands};
 use super::wrap::wrap;
+use crate::numbers::{percent, ratio, thousands};
 
 /// The largest message, in bytes; what does not fit is counted instead of listed.
-pub const MESSAGE_BYTES_MAX: usize = 12 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 6 * 1024 + 256;
 
 const SUBJECT_CHARS_MAX: usize = 72;
-const LIST_BYTES_MAX: usize = 3 * 1024;
-const TRAILERS_BYTES_MAX: usize = 4 * 1024;
-const REASON_BYTES_MAX: usize = 1000;
-const FREE_TEXT_BYTES_MAX: usize = 1500;
+const LIST_BYTES_MAX: usize = 1000;
+const TRAILERS_BYTES_MAX: usize = 1300;
+const REASON_BYTES_MAX: usize = 700;
+const FREE_TEXT_BYTES_MAX: usize = 800;
 const PACKAGE_BYTES_MAX: usize = 214;
 const VERSION_BYTES_MAX: usize = 128;
 const WORD_BYTES_MAX: usize = 64;
@@ -237,8 +237,8 @@ fn evidence_sentences(wording: &Wording, changes: &[PackageChange]) -> String {
     {
         text.push_str(&format!(
             " The evidence of harm is {}; a rollback needs {}.",
-            odds(evidence.log_evidence),
-            odds(evidence.log_threshold),
+            ratio(evidence.log_evidence),
+            ratio(evidence.log_threshold),
         ));
     }
     text

@@ -42,7 +42,7 @@ const PASSING: [&str; 29] = [
 ];
 
 /// Faults that stay until a person acts.
-const LASTING: [&str; 24] = [
+const LASTING: [&str; 23] = [
     "authentication failed",
     "could not read username",
     "could not read password",
@@ -54,7 +54,6 @@ const LASTING: [&str; 24] = [
     "redirect",
     "not found",
     "does not appear to be a git",
-    "not a git repository",
     "does not exist",
     "couldn't find remote ref",
     "host key verification",
@@ -227,6 +226,8 @@ mod tests {
             ),
             ("fatal: transport 'ext' not allowed", Some(false)),
             ("fatal: shallow file has changed since we read it", None),
+            // Only our own repository is called this: the forge's "does not appear to be" one.
+            ("fatal: not a git repository: '/srv/own'", None),
         ] {
             assert_eq!(is_retry(messages), expected, "{messages}");
         }

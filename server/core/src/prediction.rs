@@ -97,13 +97,18 @@ impl Prediction {
         self.rates.map(|rate| rate * 0.2)
     }
 
-    /// Blends in what an epoch's control showed (`update_rate` of the reference): `control[g]` is failed of reporting.
+    /// Blends in what an epoch's control showed see [`blend`]: `control[g]` is failed of reporting.
     pub fn blend(&mut self, control: &[(u64, u64); STRATA]) {
         for (rate, (failed, reporting)) in self.rates.iter_mut().zip(control) {
-            let blended = (RATE_PRIOR * *rate + *failed as f64) / (RATE_PRIOR + *reporting as f64);
-            *rate = blended.clamp(RATE.0, RATE.1);
+            *rate = blend(*rate, *failed, *reporting);
         }
     }
+}
+
+/// A predicted rate after `failed` of `reporting` environments with the baseline failed (`update_rate`).
+pub fn blend(rate: f64, failed: u64, reporting: u64) -> f64 {
+    let blended = (RATE_PRIOR * rate + failed as f64) / (RATE_PRIOR + reporting as f64);
+    blended.clamp(RATE.0, RATE.1)
 }
 
 fn moments(failing_days: &[u64; HISTORY_DAYS + 1]) -> (f64, f64) {

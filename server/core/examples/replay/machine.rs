@@ -1,0 +1,206 @@
+//! Applies recorded operations to the statistics, one object per case.
+
+use pinion_core::outcome::Category;
+use pinion_core::path;
+use pinion_core::prediction::{self, Prediction, STRATA};
+use pinion_core::window_bet::{EpochRates, Reveal, Target, WindowBet};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+/// The case again, with the `out` of each operation.
+///
+/// # Errors
+/// What is missing or unknown.
+pub fn replay(mut case: Value) -> Result<Value, String> {
+    let kind = case["kind"].as_str().ok_or("`kind` is missing")?.to_owned();
+    let mut machine = machine(&kind, case["config"].clone())?;
+    let operations = case["ops"].as_array_mut().ok_or("`ops` is missing")?;
+    for (number, operation) in operations.iter_mut().enumerate() {
+        let fields = operation
+            .as_object_mut()
+            .ok_or("an operation is no object")?;
+        fields.remove("out");
+        let out =
+            apply(&mut *machine, fields).map_err(|error| format!("operation {number}: {error}"))?;
+        fields.insert("out".to_owned(), out);
+    }
+    Ok(case)
+}
+
+trait Machine {
+    /// What is seen after the operation; `inputs` are its other fields.
+    fn apply(&mut self, operation: &str, inputs: Value) -> Result<Value, String>;
+}
+
+fn apply(machine: &mut dyn Machine, fields: &Map<String, Value>) -> Result<Value, String> {
+    let operation = fields
+        .get("op")
+        .and_then(Value::as_str)
+        .ok_or("`op` is missing")?;
+    machine.apply(operation, Value::Object(fields.clone()))
+}
+
+fn machine(kind: &str, config: Value) -> Result<Box<dyn Machine>, String> {
+    Ok(match kind {
+        "window" => Box::new(Window::new(parse(config)?)),
+        "plan" => Box::new(Plan),
+        _ => return Err(format!("the kind `{kind}` is unknown")),
+    })
+}
+
+fn parse<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+fn unknown(operation: &str) -> String {
+    format!("the operation `{operation}` is unknown")
+}
+
+/// The category of a failure, from its number in the records: 0 is a pass.
+fn failure(o: usize) -> Result<Option<Category>, String> {
+    match o.checked_sub(1) {
+        None => Ok(None),
+        Some(index) => match Category::from_index(index) {
+            Some(category) => Ok(Some(category)),
+            None => Err(format!("{o} is no category")),
+        },
+    }
+}
+
+#[derive(Deserialize)]
+struct BetConfig {
+    #[serde(default)]
+    platforms: Vec<String>,
+    alpha: f64,
+}
+
+#[derive(Deserialize)]
+struct RevealInputs {
+    g: usize,
+    o: usize,
+    z: u8,
+    #[serde(default)]
+    platform: Option<String>,
+    #[serde(default)]
+    partners: Vec<String>,
+    #[serde(default = "one")]
+    count: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn reveal(bet: &mut WindowBet, inputs: &RevealInputs) -> Result<(), String> {
+    let partners: Vec<&str> = inputs.partners.iter().map(String::as_str).collect();
+    bet.reveal(Reveal {
+        stratum: inputs.g,
+        failure: failure(inputs.o)?,
+        exposed: inputs.z == 1,
+        platform: inputs.platform.as_deref(),
+        partners: &partners,
+        count: inputs.count,
+    });
+    Ok(())
+}
+
+struct Window(WindowBet);
+
+impl Window {
+    fn new(config: BetConfig) -> Self {
+        let platforms: Vec<&str> = config.platforms.iter().map(String::as_str).collect();
+        Self(WindowBet::new(config.alpha, &platforms))
+    }
+}
+
+#[derive(Deserialize)]
+struct EpochInputs {
+    rho: f64,
+    a: [f64; STRATA],
+    kappa: [f64; 5],
+}
+
+impl Machine for Window {
+    fn apply(&mut self, operation: &str, inputs: Value) -> Result<Value, String> {
+        match operation {
+            "start_epoch" => {
+                let EpochInputs { rho, a, kappa } = parse(inputs)?;
+                self.0.start_epoch(EpochRates {
+                    rho,
+                    rates: a,
+                    categories: kappa,
+                });
+            }
+            "reveal" => reveal(&mut self.0, &parse(inputs)?)?,
+            "close_early" => self.0.close_early(),
+            "restart" => self.0.restart(),
+            "masses" => {
+                let masses = self.0.masses();
+                let masses: Vec<_> = masses
+                    .iter()
+                    .map(|(target, mass)| (name(target), mass))
+                    .collect();
+                return Ok(json!({ "masses": masses, "blame": name(&self.0.blame()) }));
+            }
+            _ => return Err(unknown(operation)),
+        }
+        Ok(json!({
+            "log_e": self.0.log_e(),
+            "log_threshold": self.0.log_threshold(),
+            "fires": self.0.fires(),
+        }))
+    }
+}
+
+/// The name of a target in the records.
+fn name(target: &Target) -> Vec<String> {
+    match target {
+        Target::Any => vec!["any".to_owned()],
+        Target::Category(category) => vec!["cat".to_owned(), (category.index() + 1).to_string()],
+        Target::Pair(rollout) => vec!["pair".to_owned(), rollout.clone()],
+        Target::Platform(platform) => vec!["plat".to_owned(), platform.clone()],
+    }
+}
+
+/// The functions without state.
+struct Plan;
+
+#[derive(Deserialize)]
+struct Arguments<T> {
+    args: T,
+}
+
+fn arguments<T: DeserializeOwned>(inputs: Value) -> Result<T, String> {
+    parse::<Arguments<T>>(inputs).map(|inputs| inputs.args)
+}
+
+impl Machine for Plan {
+    fn apply(&mut self, operation: &str, inputs: Value) -> Result<Value, String> {
+        let value = match operation {
+            "pilot_size" => {
+                let (population, variance) = arguments(inputs)?;
+                json!(path::pilot_size(population, variance))
+            }
+            "next_pilot" => {
+                let (population, share, step, size) = arguments(inputs)?;
+                json!(path::next_pilot(population, share, step, size))
+            }
+            "stratum" => {
+                let (failing_days,) = arguments(inputs)?;
+                json!(prediction::stratum(failing_days))
+            }
+            "update_rate" => {
+                let (rate, failed, reporting): (f64, u64, u64) = arguments(inputs)?;
+                json!(prediction::blend(rate, failed, reporting))
+            }
+            "prior_rates" => {
+                let (failing_days,) = arguments(inputs)?;
+                let prediction = Prediction::from_history(&failing_days, &[0; 5]);
+                return Ok(json!({ "a": prediction.rates, "v": prediction.variance }));
+            }
+            _ => return Err(unknown(operation)),
+        };
+        Ok(json!({ "value": value }))
+    }
+}

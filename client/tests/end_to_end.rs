@@ -9,7 +9,7 @@ use std::time::Duration;
 use pinion_core::time::Timestamp;
 use pinion_server::app::{App, World};
 use pinion_server::clock::{Clock, ManualClock, SystemClock};
-use pinion_server::config::Config;
+use pinion_server::config::{Config, Tls};
 use pinion_server::random::SeededRandom;
 use tempfile::{TempDir, tempdir};
 
@@ -18,11 +18,16 @@ struct Place {
     dir: TempDir,
     app: App,
     clock: Arc<ManualClock>,
+    url: String,
 }
 
 impl Place {
     async fn new() -> Self {
-        let dir = tempdir().unwrap();
+        Self::with(tempdir().unwrap(), Config::default()).await
+    }
+
+    /// A server in a folder, with what is set beside its address and its data directory.
+    async fn with(dir: TempDir, config: Config) -> Self {
         // Tuesday, at ten: of the week in which the test runs, since reports carry the client's own time.
         let week = 7 * 86_400_000;
         let monday =
@@ -33,7 +38,7 @@ impl Place {
         let config = Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.path().join("data"),
-            ..Config::default()
+            ..config
         };
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -41,7 +46,18 @@ impl Place {
             exporter: None,
         };
         let app = App::start(&config, world).await.unwrap();
-        Self { dir, app, clock }
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let url = format!("{scheme}://{}", app.address);
+        Self {
+            dir,
+            app,
+            clock,
+            url,
+        }
     }
 
     fn checkout(&self, name: &str) -> PathBuf {
@@ -61,7 +77,7 @@ impl Place {
             .env("HOME", self.dir.path())
             .env("XDG_STATE_HOME", self.dir.path().join("state"))
             .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
-            .env("PINION_SERVER", format!("http://{}", self.app.address));
+            .env("PINION_SERVER", &self.url);
         if let Some(token) = token {
             command.env("PINION_TOKEN", token);
         }
@@ -288,4 +304,34 @@ async fn from_joining_to_a_rollback() {
     place.said(&checkouts[0], None, &["leave"]).await;
     let gone = place.pinion(&checkouts[0], None, &["sync"]).await;
     assert!(!gone.status.success(), "{gone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_is_reached_by_its_authority_only() {
+    let dir = tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (certificate, key) = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let config = Config {
+        tls: Some(Tls {
+            certificate: certificate.clone(),
+            key,
+        }),
+        ..Config::default()
+    };
+    let place = Place::with(dir, config).await;
+    let admin = place.app.first_admin.clone().unwrap();
+    let desk = place.checkout("desk");
+    let create = ["token", "create", "me", "--role", "viewer"];
+    let untrusted = place.pinion(&desk, Some(&admin), &create).await;
+    assert!(!untrusted.status.success());
+    let said = String::from_utf8_lossy(&untrusted.stderr).into_owned();
+    assert!(
+        said.contains("certificate") && !said.contains(&admin),
+        "{said}"
+    );
+    let trusting = [&["--ca-file", certificate.to_str().unwrap()], &create[..]].concat();
+    let token = place.said(&desk, Some(&admin), &trusting).await;
+    assert!(token.starts_with("pinion_"), "{token}");
 }

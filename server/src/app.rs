@@ -153,8 +153,7 @@ impl App {
         })?;
         let (stopping, loops) = (CancellationToken::new(), CancellationToken::new());
         let (grpc, health) = rpc::routes(Arc::clone(&controller)).await;
-        let routes = web::routes(Arc::clone(&controller), stopping.clone())
-            .merge(grpc)
+        let routes = web::routes(Arc::clone(&controller), grpc, stopping.clone())
             .layer(from_fn_with_state(metrics, rpc::trace::traced));
         let mut server = JoinSet::new();
         let stop_serving = stopping.clone();

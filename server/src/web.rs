@@ -9,7 +9,7 @@ use axum::routing::get;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, Refusal};
@@ -27,8 +27,8 @@ struct Web {
     stopping: CancellationToken,
 }
 
-/// Every page as routes; readiness ends when `stopping` is cancelled.
-pub fn routes(controller: Arc<Controller>, stopping: CancellationToken) -> Router {
+/// Every page as routes, beside those of gRPC; readiness ends when `stopping` is cancelled.
+pub fn routes(controller: Arc<Controller>, grpc: Router, stopping: CancellationToken) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/pin-sets/{pin_set}/constraints.txt", get(constraints_txt))
@@ -39,6 +39,25 @@ pub fn routes(controller: Arc<Controller>, stopping: CancellationToken) -> Route
             controller,
             stopping,
         })
+        .merge(grpc)
+        .fallback(nothing)
+}
+
+/// What is answered where nothing is: in the words of HTTP, or of gRPC to who speaks that.
+async fn nothing(headers: HeaderMap) -> Response {
+    const UNIMPLEMENTED: &str = "12";
+    let is_grpc = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        let headers = [
+            (CONTENT_TYPE, "application/grpc"),
+            (HeaderName::from_static("grpc-status"), UNIMPLEMENTED),
+        ];
+        return (headers, ()).into_response();
+    }
+    let text = "nothing is here; `/` says what there is\n";
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], text).into_response()
 }
 
 async fn front() -> Response {

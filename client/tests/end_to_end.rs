@@ -44,6 +44,7 @@ impl Place {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SeededRandom::new(3)),
             exporter: None,
+            is_simulated: false,
         };
         let app = App::start(&config, world).await.unwrap();
         let scheme = if config.tls.is_some() {

@@ -67,6 +67,9 @@ pub struct World {
     pub random: Arc<dyn Random>,
     /// Where metrics go beside Prometheus.
     pub exporter: Option<opentelemetry_otlp::MetricExporter>,
+    /// Whether the promotion loop counts and decides only when it is asked to ([`Controller::tick`]), so that a
+    /// simulation does it at the same moments every time.
+    pub is_simulated: bool,
 }
 
 impl Default for World {
@@ -76,6 +79,7 @@ impl Default for World {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             exporter: None,
+            is_simulated: false,
         }
     }
 }
@@ -106,6 +110,7 @@ impl App {
             clock,
             random,
             exporter,
+            is_simulated,
         } = world;
         config.validate()?;
         let tls = config
@@ -138,6 +143,11 @@ impl App {
         let (controller, inbox) = Controller::load(parts).await?;
         let promotion =
             Promotion::load(Arc::clone(&controller), inbox, commands, wake_promotion).await?;
+        let promotion = if is_simulated {
+            promotion.only_when_asked()
+        } else {
+            promotion
+        };
         let filing = Filing::new(Arc::clone(&controller), forges, wake_filing);
         let first_admin = controller.first_admin().await?;
 

@@ -81,6 +81,7 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(SeededRandom::new(demo.seed)),
         exporter: None,
+        is_simulated: true,
     };
     let app = App::start(&config(&dir, &repository), world).await?;
     let result = play(demo, &app, &clock, &repository, started).await;
@@ -128,7 +129,7 @@ async fn play(
     let mut fleet = Fleet::join(&url, manager.enrolment_token(), demo, clock.now(), &join).await?;
     join.finish_and_clear();
     screen.say(&format!(
-        "{} environments joined and agreed to report. Each fails now and then by itself (15 % of the days), some tests are flaky;",
+        "{} environments joined and agreed to report. Each fails by itself on 15 % of its days;",
         demo.environments
     ));
     screen.say(&format!(

@@ -192,6 +192,7 @@ async fn goes_on(lines: &[Line]) {
         clock: Arc::clone(&clock) as _,
         random: Arc::new(SeededRandom::new(99)),
         exporter: None,
+        is_simulated: false,
     };
     let app = App::start(&config(dir.path()), world).await.unwrap();
     app.controller.tick().await;

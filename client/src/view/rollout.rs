@@ -1,6 +1,7 @@
 //! Rollouts: a line, a row, a page; and what was decided.
 
 use pinion_client::v1::{self, RolloutState};
+use pinion_core::numbers::ratio;
 
 use crate::table::Table;
 use crate::terminal::clean;
@@ -181,7 +182,7 @@ fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
         ),
         (
             "evidence",
-            format!("{} (of harm, in logarithms)", against_threshold(evidence)),
+            format!("{} of harm", against_threshold(evidence)),
         ),
         ("leading", evidence.leading_target.clone()),
     ]
@@ -205,12 +206,11 @@ fn against_threshold(evidence: &v1::Evidence) -> String {
     if evidence.log_threshold == 0.0 {
         return "none yet".to_owned();
     }
-    // A hair below nothing is nothing.
-    let evidence_now = match format!("{:.1}", evidence.log_evidence) {
-        shown if shown == "-0.0" => "0.0".to_owned(),
-        shown => shown,
-    };
-    format!("{evidence_now} of {:.1}", evidence.log_threshold)
+    format!(
+        "{} of {}",
+        ratio(evidence.log_evidence),
+        ratio(evidence.log_threshold)
+    )
 }
 
 fn filed(filing: &v1::Filing) -> String {

@@ -50,6 +50,12 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
+/// A count with its noun, such as `1 environment` or `1,350 environments`.
+pub fn counted(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +65,8 @@ mod tests {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "environment"), "1 environment");
+        assert_eq!(counted(1350, "environment"), "1,350 environments");
         assert_eq!(ratio(0.0), "1 to 1");
         assert_eq!(ratio(1350f64.ln()), "1,350 to 1");
         assert_eq!(ratio(-(12f64.ln())), "1 to 12");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::draw::Share;
 use crate::evidence::{Evidence, Side};
 use crate::name::RolloutId;
-use crate::numbers::{percent, ratio, thousands};
+use crate::numbers::{counted, percent, ratio, thousands};
 use crate::time::Timestamp;
 
 /// Why something is done, or not done yet.
@@ -177,15 +177,18 @@ impl fmt::Display for Reason {
             ),
             Self::PopulationTooSmall { have, need } => write!(
                 f,
-                "{have} active environments are too few to decide anything from (it takes {need}); a person may promote it"
+                "with {} there are too few to decide anything from (it takes {need}); a person may promote it",
+                counted(u64::from(*have), "active environment")
             ),
             Self::Baking { until } => write!(f, "the epoch lasts until {until}"),
             Self::TooFewEnvironments { have, need } => write!(
                 f,
-                "{have} environments have reported in this epoch and the policy asks for {need}; the epoch goes on until they have"
+                "{} reported in this epoch and the policy asks for {need}; the epoch goes on until they have",
+                counted(u64::from(*have), "environment")
             ),
             Self::Begun { population } => {
-                write!(f, "the first of {population} active environments get it")
+                let population = counted(u64::from(*population), "active environment");
+                write!(f, "the first of {population} get it")
             }
             Self::WindowsEnded { exposed, control } => {
                 write!(f, "the epoch is over: {}", sides(exposed, control))
@@ -261,9 +264,9 @@ fn sides(exposed: &Side, control: &Side) -> String {
 fn side(side: &Side) -> String {
     match side.failed_share() {
         Some(share) => format!(
-            "{} of {} environments ({})",
+            "{} of {} ({})",
             thousands(u64::from(side.failed)),
-            thousands(u64::from(side.reporting)),
+            counted(u64::from(side.reporting), "environment"),
             percent(share, 1)
         ),
         None => "0 of 0 environments".to_owned(),

@@ -58,6 +58,14 @@ struct Run {
     reports: Vec<proto::Report>,
 }
 
+impl Run {
+    fn has_failed(&self) -> bool {
+        self.reports
+            .iter()
+            .any(|report| report.outcome() == proto::Outcome::Failed)
+    }
+}
+
 impl Fleet {
     /// Enrols the environments, one after the other, so that the seed decides their ids.
     pub(super) async fn join(
@@ -260,22 +268,28 @@ impl Fleet {
         Ok(())
     }
 
+    /// Sends the passing runs as they come and the failing ones in order, since evidence may depend on it.
     async fn send(&self, runs: Vec<Run>) -> Result<(), Error> {
+        let (failing, passing): (Vec<Run>, Vec<Run>) =
+            runs.into_iter().partition(|run| run.has_failed());
+        self.send_together(passing, CONCURRENCY).await?;
+        self.send_together(failing, 1).await
+    }
+
+    async fn send_together(&self, runs: Vec<Run>, concurrency: usize) -> Result<(), Error> {
         let requests = runs.into_iter().map(|Run { index, reports }| {
             with_token(
                 proto::ReportOutcomesRequest { reports },
                 &self.environments[index].token,
             )
         });
-        let answers: Vec<Result<_, tonic::Status>> = stream::iter(requests)
+        let mut answers = stream::iter(requests)
             .map(|request| {
                 let mut client = self.outcomes.clone();
                 async move { client.report_outcomes(request).await }
             })
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
-        for answer in answers {
+            .buffered(concurrency);
+        while let Some(answer) = answers.next().await {
             answer.map_err(refused("a report"))?;
         }
         Ok(())

@@ -20,6 +20,9 @@ Try it on your own pins:
   cargo run --release --bin pinion -- rollout watch
 ";
 
+/// Columns of what a rollout tries, and of its bar.
+const CHANGES: usize = 25;
+const BAR: usize = 12;
 const DAYS: [&str; 5] = ["Mon", "Tue", "Wed", "Thu", "Fri"];
 
 /// The terminal, or what stands in for it.
@@ -66,17 +69,18 @@ impl Screen {
 
     /// A bar for each rollout.
     pub(super) fn begin(&self, rollouts: &[proto::Rollout]) {
-        let template = "{prefix:28} [{bar:25}] {msg}";
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ");
+        let head = ["failed/reported:", "exposed", "control", "evidence of harm"];
+        self.say(&format!(
+            "{:CHANGES$} [{:^BAR$}] {:>18}  {:>9}  {:>9}  {}",
+            "candidate", "share", head[0], head[1], head[2], head[3]
+        ));
         for rollout in rollouts {
             let bar = if self.is_terminal {
                 self.bars.add(ProgressBar::new(1000))
             } else {
                 ProgressBar::hidden()
             };
-            bar.set_style(style.clone());
+            bar.set_style(style(&format!("{{bar:{BAR}}}")));
             bar.set_prefix(changes(rollout));
             self.rollouts.borrow_mut().push(bar);
             self.said.borrow_mut().push((0, rollout.state));
@@ -87,7 +91,11 @@ impl Screen {
     pub(super) fn show(&self, rollouts: &[proto::Rollout], day: u32, hour: u32) {
         let when = format!("{} {:02}:00", DAYS[day as usize % 5], 9 + hour);
         for (index, rollout) in rollouts.iter().enumerate() {
-            let line = line(rollout);
+            let line = format!("{when}  {}", line(rollout));
+            let news = (rollout.epoch, rollout.state);
+            let is_news = self.said.borrow()[index] != news;
+            self.said.borrow_mut()[index] = news;
+            let ended = ending(rollout);
             if let Some(bar) = self.rollouts.borrow().get(index) {
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -95,16 +103,18 @@ impl Screen {
                     reason = "a share of 1000"
                 )]
                 bar.set_position((rollout.share * 1000.0) as u64);
-                bar.set_message(format!("{when}  {line}"));
+                if let Some(ended) = ended.filter(|_| is_news) {
+                    bar.set_style(style(&format!("{ended:^BAR$}")));
+                }
+                bar.set_message(line.clone());
                 bar.tick();
             }
-            let news = (rollout.epoch, rollout.state);
-            let is_news = self.said.borrow()[index] != news;
-            if is_news {
-                self.said.borrow_mut()[index] = news;
-                if !self.is_terminal || rollout.state() != proto::RolloutState::Baking {
-                    self.say(&format!("{when}  {:28} {line}", changes(rollout)));
-                }
+            if is_news && !self.is_terminal {
+                let state = ended.unwrap_or_default();
+                self.say(&format!(
+                    "{:CHANGES$} [{state:^BAR$}] {line}",
+                    changes(rollout)
+                ));
             }
         }
     }
@@ -115,25 +125,32 @@ impl Screen {
     }
 }
 
+fn style(bar: &str) -> ProgressStyle {
+    ProgressStyle::with_template(&format!("{{prefix:{CHANGES}}} [{bar}] {{msg}}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn ending(rollout: &proto::Rollout) -> Option<&'static str> {
+    match rollout.state() {
+        proto::RolloutState::Completed => Some("complete"),
+        proto::RolloutState::RolledBack => Some("ROLLED BACK"),
+        _ => None,
+    }
+}
+
 fn line(rollout: &proto::Rollout) -> String {
     let evidence = rollout.evidence.clone().unwrap_or_default();
     let side = |side: Option<proto::Side>| {
         let side = side.unwrap_or_default();
         format!("{}/{}", side.failed, side.reporting)
     };
-    let state = match rollout.state() {
-        proto::RolloutState::Completed => "complete",
-        proto::RolloutState::RolledBack => "ROLLED BACK",
-        proto::RolloutState::Gating => "gating",
-        _ => "",
-    };
     format!(
-        "{:>5.1} %  failed {:>7} with, {:>7} without; evidence {} of {} {state}",
+        "{:>5.1} %  {:>9}  {:>9}  {}",
         rollout.share * 100.0,
         side(evidence.exposed_total),
         side(evidence.control_total),
         ratio(evidence.log_evidence.max(0.0)),
-        ratio(evidence.log_threshold)
     )
 }
 

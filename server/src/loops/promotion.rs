@@ -60,6 +60,7 @@ pub struct Promotion {
     fold: Fold,
     commands: mpsc::Receiver<Command>,
     wake: Wake,
+    only_when_asked: bool,
 }
 
 impl Promotion {
@@ -79,12 +80,21 @@ impl Promotion {
             fold,
             commands,
             wake,
+            only_when_asked: false,
         };
         for (rollout, error) in unreadable {
             tracing::error!(rollout = %rollout.id, %error, "evidence cannot be read; the rollout is frozen");
             promotion.freeze(&rollout, error.to_string()).await;
         }
         Ok(promotion)
+    }
+
+    /// Does nothing by itself: neither after a while nor when something was reported.
+    pub fn only_when_asked(self) -> Self {
+        Self {
+            only_when_asked: true,
+            ..self
+        }
     }
 
     /// Runs until it is cancelled.
@@ -96,8 +106,8 @@ impl Promotion {
                 biased;
                 () = cancelled.cancelled() => break,
                 command = self.commands.recv() => command,
-                () = self.wake.woken() => None,
-                _ = interval.tick() => None,
+                () = self.wake.woken(), if !self.only_when_asked => None,
+                _ = interval.tick(), if !self.only_when_asked => None,
             };
             let mut commands: Vec<Command> = command.into_iter().collect();
             while let Ok(command) = self.commands.try_recv() {

@@ -122,6 +122,7 @@ impl Server {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             random: Arc::new(SeededRandom::new(seed)),
             exporter: None,
+            is_simulated: false,
         };
         App::start(config, world).await.expect("starts")
     }

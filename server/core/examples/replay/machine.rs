@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 /// What is missing or unknown.
-pub fn replay(mut case: Value) -> Result<Value, String> {
+pub(crate) fn replay(mut case: Value) -> Result<Value, String> {
     let kind = case["kind"].as_str().ok_or("`kind` is missing")?.to_owned();
     let mut machine = machine(&kind, case["config"].clone())?;
     let operations = case["ops"].as_array_mut().ok_or("`ops` is missing")?;

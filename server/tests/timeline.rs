@@ -1,13 +1,12 @@
 //! Three years of a real constraints file, one import for each landed change.
 //!
-//! Reads `../shared/data/openstack/constraints-timeline-2015-2018.jsonl` beside the repository, or the file that
-//! `PINION_TIMELINE` names: rows of any period and of any branches.
+//! Reads rows of any period and of any branches; see [`rows`] for where from.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pinion_core::constraints::parse;
 use pinion_core::ecosystem::Ecosystem;
@@ -77,30 +76,22 @@ impl File {
     }
 }
 
-fn rows() -> Option<Vec<Row>> {
-    let beside = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/data/openstack/constraints-timeline-2015-2018.jsonl"
-    );
-    let path =
-        std::env::var_os("PINION_TIMELINE").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        assert!(
-            std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
-            "`{}` is missing",
-            path.display()
-        );
-        eprintln!(
-            "skipped: `{}` is missing; PINION_TIMELINE names another file",
-            path.display()
-        );
-        return None;
+/// The rows of the file that `PINION_TIMELINE` names, else of the one that lies beside the repository, else of the
+/// part of it that is in the repository.
+fn rows() -> Vec<Row> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = here.join("../../shared/data/openstack/constraints-timeline-2015-2018.jsonl");
+    let part = here.join("tests/fixtures/constraints-timeline.jsonl");
+    let path = match std::env::var_os("PINION_TIMELINE") {
+        Some(path) => PathBuf::from(path),
+        None if beside.is_file() => beside,
+        None => part,
     };
-    Some(
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("a row of the timeline"))
-            .collect(),
-    )
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a row of the timeline"))
+        .collect()
 }
 
 /// Rows by branch, each branch's in order, and of these the ones of each landed change together.
@@ -122,7 +113,7 @@ fn set_name(index: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_landed_change_is_one_revision_and_the_pins_end_as_the_timeline_does() {
-    let Some(rows) = rows() else { return };
+    let rows = rows();
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "six==1.0\n").await;
     for (index, (branch, changes)) in changes(&rows).into_iter().enumerate() {

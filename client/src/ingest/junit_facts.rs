@@ -10,9 +10,9 @@ fn summary(xml: &str) -> JunitSummary {
 
 #[test]
 fn real_reports_give_the_counts_their_manifest_expects() {
-    let reports = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/reports");
+    let reports = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reports");
     let manifest = std::fs::read_to_string(reports.join("MANIFEST.json"))
-        .expect("the test data is at ../shared/data beside the repository");
+        .expect("the manifest beside the reports");
     let manifest: Vec<serde_json::Value> = serde_json::from_str(&manifest).expect("JSON");
     let mut checked = 0;
     for entry in manifest

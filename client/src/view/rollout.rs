@@ -272,7 +272,7 @@ mod tests {
         };
         assert_eq!(
             headline(&rollout),
-            "ro-1 requests 2.0 -> 2.1: baking at 5 %, exposed 2 failed of 10, control 3 failed of 80, evidence 1.2 of 6.2"
+            "ro-1 requests 2.0 -> 2.1: baking at 5 %, exposed 2 failed of 10, control 3 failed of 80, evidence 3.5 to 1 of 493 to 1"
         );
         assert_eq!(state(RolloutState::RolledBack), "rolled back");
     }

@@ -9,6 +9,16 @@ use crate::rollout::{Epoch, Fleet, Rollout};
 use crate::state::State;
 use crate::time::Timestamp;
 
+/// The log of the evidence of detector E from which on the share waits.
+const WATCHED: f64 = 1.791_759_469_228_055;
+/// How often in a row the share waits because of it.
+pub const WATCHES_MAX: u32 = 2;
+
+/// Whether the share waits for more evidence: detector E stands at 6 to 1 or more.
+pub fn is_watched(log_e: f64) -> bool {
+    log_e >= WATCHED
+}
+
 /// What is done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -156,7 +166,7 @@ fn raise(rollout: &Rollout, fleet: &Fleet, now: Timestamp, reason: Reason) -> De
     if let Some(wait) = closed(rollout, now) {
         return wait;
     }
-    match (rollout.next(fleet), reason) {
+    match (rollout.next(fleet, true), reason) {
         (
             Some((PathStep::Full, share)),
             Reason::NoHarmSeen {

@@ -76,7 +76,8 @@ pub enum Outcome {
 }
 
 /// A hash of what a failure looks like: 64 bits, 16 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(pub u64);
 
 /// A text that is no fingerprint.
@@ -95,6 +96,20 @@ impl FromStr for Fingerprint {
         u64::from_str_radix(text, 16)
             .map(Self)
             .map_err(|_| refuse())
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = InvalidFingerprint;
+
+    fn try_from(text: String) -> Result<Self, InvalidFingerprint> {
+        text.parse()
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
     }
 }
 

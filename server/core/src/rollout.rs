@@ -161,23 +161,38 @@ impl Rollout {
         self.epoch.as_ref().map_or(Share::ZERO, |epoch| epoch.share)
     }
 
-    /// The next planned point of the path; `None` after everybody and after the end.
-    pub fn next(&self, fleet: &Fleet) -> Option<(PathStep, Share)> {
-        self.ahead(fleet).into_iter().next()
+    /// The next point of the path; `None` after everybody, after the end, and where it waits as
+    /// inconclusive. `clear`: harm above the margin is excluded.
+    pub fn next(&self, fleet: &Fleet, clear: bool) -> Option<(PathStep, Share)> {
+        if !self.state.is_open() {
+            return None;
+        }
+        let fleet = self.fleet.as_ref().unwrap_or(fleet);
+        path::next(
+            &self.policy,
+            fleet.population,
+            fleet.prediction.variance,
+            self.place(),
+            clear,
+        )
     }
 
-    /// The planned points of the path that lie ahead.
+    /// Where on the path it is; `None` before the first epoch.
+    fn place(&self) -> Option<(PathStep, Share)> {
+        self.epoch.as_ref().map(|epoch| (epoch.step, epoch.share))
+    }
+
+    /// The points of the path that lie ahead if harm above the margin is excluded in time.
     pub fn ahead(&self, fleet: &Fleet) -> Vec<(PathStep, Share)> {
         if !self.state.is_open() {
             return Vec::new();
         }
         let fleet = self.fleet.as_ref().unwrap_or(fleet);
-        let at = self.epoch.as_ref().map(|epoch| (epoch.step, epoch.share));
         path::ahead(
             &self.policy,
             fleet.population,
             fleet.prediction.variance,
-            at,
+            self.place(),
         )
     }
 

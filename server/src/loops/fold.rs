@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinion_core::evidence::{Cell, Event, Mark, Member, Ordinal};
+use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS};
 use pinion_core::name::{Platform, RolloutId};
 use pinion_core::outcome::Outcome;
 use pinion_core::prediction::{HISTORY_DAYS, Prediction, stratum};
 use pinion_core::rollout::{Fleet, Rollout};
 use pinion_core::time::Timestamp;
-use pinion_core::window_bet::{PAIR_SLOTS, PLATFORM_SLOTS};
 
 use super::history::{ACTIVE_DAYS, History};
 use super::track::Track;

@@ -554,13 +554,15 @@ fn promotion_target(
             "share",
             format!("{share} is not above the present {at}; the share never falls"),
         )),
-        None => rollout.next(fleet).ok_or_else(|| Refusal::Precondition {
-            code: "NO_STAGE_AHEAD",
-            cause: format!(
-                "rollout `{}` is at {at} and no stage lies ahead",
-                rollout.id
-            ),
-            hint: "it completes when its epoch is over".to_owned(),
-        }),
+        None => rollout
+            .next(fleet, true)
+            .ok_or_else(|| Refusal::Precondition {
+                code: "NO_STAGE_AHEAD",
+                cause: format!(
+                    "rollout `{}` is at {at} and no stage lies ahead",
+                    rollout.id
+                ),
+                hint: "it completes when its epoch is over".to_owned(),
+            }),
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use pinion_client::reports::{self, BATCH_MAX};
-use pinion_client::v1::{Category, Outcome, Report};
+use pinion_client::v1::{Category, Outcome, Repeat, Report};
 use pinion_client::{Connection, Error};
 use serde_json::Value;
 
@@ -211,6 +211,11 @@ fn from_json(value: &Value) -> Option<Report> {
         rollouts: rollouts
             .map(|id| id.as_str().map(str::to_owned))
             .collect::<Option<_>>()?,
+        // A report that was kept before there were repetitions says nothing of one.
+        repeat: text("repeat")
+            .and_then(|name| Repeat::from_str_name(&name))
+            .unwrap_or_default()
+            .into(),
     })
 }
 

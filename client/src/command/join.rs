@@ -42,6 +42,7 @@ pub(super) async fn join(session: &Session, args: &Join) -> Result<(), Failure> 
         reporting: consent::settle(session, stated)?,
         draw_key: args.team.clone(),
         platform: args.platform.clone().unwrap_or_else(this_platform),
+        repeats: false,
     };
     let mut client = connection.environments();
     let response = connection.answer(client.enroll(request)).await?;

@@ -249,6 +249,7 @@ impl PinService for Services {
             "a stream has no deadline"
         );
         let request = request.map(|watch| v1::GetPinsRequest {
+            baseline: false,
             pin_set: watch.pin_set,
             etag: watch.etag,
         });

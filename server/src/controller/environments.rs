@@ -9,7 +9,7 @@ use super::tokens::new_secret;
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
 use crate::snapshot::Snapshot;
-use crate::store::records::{EnvironmentRecord, Role, TokenRecord, encode};
+use crate::store::records::{EnvironmentRecord, LeftRecord, Role, TokenRecord, encode};
 use crate::store::{Condition, keys};
 
 /// Holds of one environment, at most.
@@ -26,6 +26,8 @@ pub struct Enrolment {
     pub draw_key: Option<DrawKey>,
     /// Such as `linux-x86_64-py3.11`.
     pub platform: Option<Platform>,
+    /// Whether the owner agreed that failing runs are repeated with the baseline.
+    pub repeats: bool,
 }
 
 /// A request to change an environment; what is none stays.
@@ -37,6 +39,8 @@ pub struct Change {
     pub holds: Option<Vec<Hold>>,
     /// What it is drawn by; the inner none: by its id.
     pub draw_key: Option<Option<DrawKey>>,
+    /// Gives or withdraws the agreement to repeat failing runs.
+    pub repeats: Option<bool>,
 }
 
 impl Controller {
@@ -79,6 +83,7 @@ impl Controller {
             ordinal,
             draw_key: enrolment.draw_key.clone(),
             reporting: enrolment.reporting,
+            repeats: enrolment.repeats,
             platform: enrolment.platform,
             holds: Vec::new(),
             token: token_key.as_str()[keys::TOKEN.len()..].to_owned(),
@@ -191,7 +196,11 @@ impl Controller {
         if let Some(holds) = change.holds {
             record.holds = holds;
         }
+        if let Some(repeats) = change.repeats {
+            record.repeats = repeats;
+        }
         if let Some(draw_key) = change.draw_key {
+            put_left(&mut draft, &snapshot, &record);
             record.draw_key = draw_key;
             record.ordinal = self
                 .ordinal_for(&snapshot, record.draw_key(), &mut draft)
@@ -234,8 +243,24 @@ impl Controller {
         if snapshot.members(record.ordinal).count() <= 1 {
             draft.delete(keys::draw_key(record.draw_key()));
         }
+        put_left(&mut draft, &snapshot, record);
         self.commit(draft).await?;
         Ok(id)
+    }
+}
+
+/// Keeps the position of a draw key that loses its last environment, in every open rollout, so that what it
+/// did still counts on the side on which it was drawn. Nothing leads from there to whose it was.
+fn put_left(draft: &mut Draft, snapshot: &Snapshot, record: &EnvironmentRecord) {
+    if snapshot.members(record.ordinal).count() > 1 {
+        return;
+    }
+    for rollout in snapshot.open_rollouts(&record.pin_set) {
+        let left = LeftRecord {
+            ordinal: record.ordinal,
+            draw: rollout.seed.draw(record.draw_key()).value(),
+        };
+        draft.put(keys::left(&rollout.id, record.ordinal), encode(&left));
     }
 }
 

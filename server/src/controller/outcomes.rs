@@ -100,7 +100,7 @@ impl Journal {
         let (to_fold, folded) = mpsc::unbounded_channel();
         let mut seen = Seen::default();
         for entry in super::read_all(store, keys::SEEN).await? {
-            let day = keys::day_of_seen(&entry.key).unwrap_or(0);
+            let day = keys::day_of(&entry.key).unwrap_or(0);
             for report in decode_seen(&entry.key, &entry.value)? {
                 seen.note(day, report, Order::new(0, 0));
             }

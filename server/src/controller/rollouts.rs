@@ -15,7 +15,6 @@ use pinion_core::rollout::{CANDIDATES_MAX, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
-use pinion_core::window_bet::WindowBet;
 
 use super::pin_sets::current;
 use super::{Controller, Draft, Identity, Refusal};
@@ -131,7 +130,12 @@ impl Controller {
             epoch: None,
             shares: Vec::new(),
             prediction: None,
-            bet: WindowBet::new(policy.alpha, &[]),
+            platforms: Vec::new(),
+            begun_after: 0,
+            watched: 0,
+            watched_until: None,
+            interfered: false,
+            restarts: Vec::new(),
             policy,
             decisions: 0,
             last_hash: String::new(),

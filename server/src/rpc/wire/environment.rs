@@ -16,12 +16,14 @@ pub(crate) fn enrolment(request: proto::EnrollRequest) -> Result<Enrolment, Unre
         reporting,
         draw_key,
         platform,
+        repeats,
     } = request;
     Ok(Enrolment {
         pin_set: name("pin_set", &pin_set)?,
         reporting,
         draw_key: optional("draw_key", &draw_key)?,
         platform: optional("platform", &platform)?,
+        repeats,
     })
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn change(
         replace_holds,
         holds,
         draw_key,
+        repeats,
     } = request;
     if !replace_holds && !holds.is_empty() {
         return Err(Unreadable::new(
@@ -51,6 +54,7 @@ pub(crate) fn change(
         reporting,
         holds: replace_holds.then_some(holds),
         draw_key: draw_key.map(|key| optional("draw_key", &key)).transpose()?,
+        repeats,
     })
 }
 
@@ -73,6 +77,7 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
         ordinal: _,
         draw_key,
         reporting,
+        repeats,
         platform,
         holds,
         token: _,
@@ -92,6 +97,7 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
             .unwrap_or_default(),
         holds: holds.iter().map(from_hold).collect(),
         create_time: Some(from_timestamp(*created_at)),
+        repeats: *repeats,
     }
 }
 

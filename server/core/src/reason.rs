@@ -135,6 +135,22 @@ pub enum Reason {
         /// What most of the evidence is about.
         target: String,
     },
+    /// The evidence says harmful where another rollout is exposed too, and of the two this one was the less
+    /// exposed. The numbers are those of the rollout that found it.
+    HarmfulTogether {
+        /// The other one.
+        with: RolloutId,
+        /// The exposed side.
+        exposed: Side,
+        /// The control.
+        control: Side,
+        /// The share at which it was found.
+        share: Share,
+        /// ln of the evidence of harm.
+        log_e: f64,
+        /// ln of the threshold.
+        log_threshold: f64,
+    },
     /// A person asked for it.
     Asked {
         /// In their words; may be empty.
@@ -212,6 +228,19 @@ impl Reason {
             log_e: evidence.events.log_e,
             log_threshold: evidence.events.log_threshold,
             until,
+        }
+    }
+
+    /// The reason for taking it back because it and `with` are harmful together.
+    pub fn harmful_together(evidence: &Evidence, share: Share, with: RolloutId) -> Self {
+        let leading = evidence.leading();
+        Self::HarmfulTogether {
+            with,
+            exposed: evidence.exposed_total,
+            control: evidence.control_total,
+            share,
+            log_e: leading.log_e,
+            log_threshold: leading.log_threshold,
         }
     }
 
@@ -346,6 +375,19 @@ impl fmt::Display for Reason {
                 sides(exposed, control),
                 odds(*log_e, *log_threshold),
                 about(target)
+            ),
+            Self::HarmfulTogether {
+                with,
+                exposed,
+                control,
+                share,
+                log_e,
+                log_threshold,
+            } => write!(
+                f,
+                "harmful together with rollout {with}, found at {share}: {}; {}",
+                sides(exposed, control),
+                odds(*log_e, *log_threshold)
             ),
             Self::Asked { words } if words.is_empty() => f.write_str("a person asked for it"),
             Self::Asked { words } => write!(f, "a person asked for it: {words}"),

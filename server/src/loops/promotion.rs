@@ -540,6 +540,9 @@ impl Promotion {
                 } else {
                     rollout
                 };
+                let evidence = self.evidence_now(rollout);
+                let (share, with) = (rollout.share(), stays.id.clone());
+                let reason = Reason::harmful_together(&evidence, share, with);
                 self.roll_back(goes, reason, actor, Some(stays), now).await
             }
             Some(partner) if !matches!(partner.state, State::Completed { .. }) => {

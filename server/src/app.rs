@@ -166,9 +166,10 @@ impl App {
         let routes = web::routes(Arc::clone(&controller), grpc, stopping.clone())
             .layer(from_fn_with_state(metrics, rpc::trace::traced));
         let mut server = JoinSet::new();
+        let patience = serve::Patience::default();
         let stop_serving = stopping.clone();
         server.spawn(async move {
-            if let Err(error) = serve::serve(listener, tls, routes, stop_serving).await {
+            if let Err(error) = serve::serve(listener, tls, routes, patience, stop_serving).await {
                 tracing::error!(%error, "the listener was lost");
             }
             drop(health);

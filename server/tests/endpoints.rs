@@ -212,3 +212,29 @@ async fn a_connection_that_says_nothing_more_is_closed_and_gives_its_place_to_ot
         let _ = stream.read_to_end(&mut rest).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_leaves_nothing_half_done() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path(), "requests==1.0\n").await;
+    for patience_us in (0..6000).step_by(50) {
+        let file = format!("requests==1.{patience_us}\n");
+        let import = server.import(support::SET, &file);
+        // Whether it was done is not known then.
+        let _ = tokio::time::timeout(Duration::from_micros(patience_us), import).await;
+    }
+    let done = server.import(support::SET, "requests==2.0\n").await;
+    let done = done.unwrap().pin_set.unwrap();
+    let server = server.restart().await;
+    let request = proto::GetPinSetRequest {
+        name: support::SET.to_owned(),
+        ..Default::default()
+    };
+    let shown = server
+        .sets()
+        .get_pin_set(support::with_token(request, &server.manager))
+        .await;
+    let shown = shown.unwrap().into_inner();
+    assert_eq!(shown.pin_set.unwrap().revision, done.revision);
+    assert_eq!(shown.pins[0].version, "2.0");
+}

@@ -1,28 +1,53 @@
 //! How long a call may take: as long as its caller waits for it, and never longer than [`CALL_TIME_MAX`].
+//!
+//! A call that was begun is carried out to its end, whoever waits: if it stopped between the store and the memory
+//! that pins are served from, the two would differ until the next start.
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::StreamExt;
 use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Instrument;
 
 /// The longest time from a call to the beginning of its answer, its own message included. A stream, once begun, has
 /// no end of this kind.
 const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Answers within the caller's deadline (`grpc-timeout`), and within ours; what was not answered then is dropped.
+/// Answers within the caller's deadline (`grpc-timeout`), and within ours.
 pub(super) async fn kept(request: Request, next: Next) -> Response {
     let allowed = asked(request.headers()).map_or(CALL_TIME_MAX, |asked| asked.min(CALL_TIME_MAX));
-    match tokio::time::timeout(allowed, next.run(request)).await {
-        Ok(response) => response,
+    let over = CancellationToken::new();
+    let request = request.map(|body| {
+        Body::from_stream(
+            body.into_data_stream()
+                .take_until(over.clone().cancelled_owned()),
+        )
+    });
+    // Of a message that has not come whole until then, nothing more is read.
+    let guard = over.drop_guard();
+    let call = tokio::spawn(next.run(request).in_current_span());
+    let status = match tokio::time::timeout(allowed, call).await {
+        Ok(Ok(response)) => {
+            // What has begun to answer may read on.
+            guard.disarm();
+            return response;
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a call ended badly");
+            Status::internal("the call ended badly; the server's log says more")
+        }
         Err(_) => Status::deadline_exceeded(format!(
             "no answer within {} ms; see whether it has taken effect before you send it again",
             allowed.as_millis()
-        ))
-        .into_http(),
-    }
+        )),
+    };
+    status.into_http()
 }
 
 /// The caller's deadline: 1 to 8 digits and a unit. What is no deadline is ignored, as gRPC has it.

@@ -362,7 +362,6 @@ fn change(
         .map_err(|error| Refusal::invalid(field("version"), error))?;
     let pin = pin_of(
         &entry.baseline,
-        &record.name,
         &package,
         record.ecosystem,
         &candidate.marker,
@@ -399,7 +398,6 @@ fn change(
 
 fn pin_of<'a>(
     baseline: &'a Pins,
-    pin_set: &PinSetName,
     package: &PackageName,
     ecosystem: pinion_core::ecosystem::Ecosystem,
     marker: &str,
@@ -417,7 +415,7 @@ fn pin_of<'a>(
         [pin] => Ok(pin),
         [] => Err(Refusal::NotFound {
             kind: "package",
-            name: format!("{} in {pin_set}", package.written()),
+            name: package.written().to_owned(),
             hint: "`pinion pin-set show --pins` lists its packages; import the file that has it first",
         }),
         _ => {

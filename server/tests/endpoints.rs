@@ -178,6 +178,8 @@ async fn names_that_callers_make_up_become_no_metrics() {
     let metrics = get(server.app.address, "/metrics").await;
     assert!(!metrics.to_lowercase().contains("madeup"), "{metrics}");
     assert!(metrics.contains("other"), "{metrics}");
+    // Most answers take milliseconds: buckets of whole seconds would tell nothing.
+    assert!(metrics.contains("le=\"0.005\""), "{metrics}");
 }
 
 /// A port with one page, `/`.

@@ -203,7 +203,10 @@ impl Controller {
                 format!("{} bytes; at most {WORDS_MAX}", words.len()),
             ));
         }
-        let words: String = words.chars().filter(|c| !c.is_control()).collect();
+        let words: String = words
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let snapshot = self.snapshot();
         let rollout = &snapshot
             .rollout(id)

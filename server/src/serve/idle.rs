@@ -96,9 +96,9 @@ mod tests {
 
     use super::*;
 
-    const SILENCE: Duration = Duration::from_secs(90);
+    const SILENCE: Duration = Duration::from_millis(200);
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_connection_on_which_nothing_moves_ends() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let mut ours = Idle::new(ours, SILENCE);
@@ -111,10 +111,10 @@ mod tests {
         ours.write_all(b"b").await.expect("writes");
         let error = ours.read(&mut buffer).await.expect_err("silence");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed().as_secs(), 135);
+        assert!(started.elapsed() >= SILENCE * 3 / 2);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_who_takes_nothing_is_left() {
         let (ours, _theirs) = tokio::io::duplex(4);
         let mut ours = Idle::new(ours, SILENCE);

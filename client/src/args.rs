@@ -23,7 +23,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The server, such as `https://pinion.example:7420`.
+    /// The server, such as `https://pinion.example:7460`.
     ///
     /// Without it: the user's configuration, then the server that this checkout joined. What a joined
     /// checkout does for itself (sync, run, hold, leave) always goes to the server it joined.

@@ -7,7 +7,7 @@
 //! use pinion_client::{ConnectOptions, Pins, Run, reports};
 //!
 //! # async fn example(token: &str) -> Result<(), pinion_client::Error> {
-//! let connection = ConnectOptions::new("https://pinion.example:7420").token(token).open()?;
+//! let connection = ConnectOptions::new("https://pinion.example:7460").token(token).open()?;
 //!
 //! // Nothing is known yet, so the whole pins come back.
 //! let pins = Pins::get(&connection, None).await?.expect("without an etag the answer is whole");

@@ -121,7 +121,7 @@ fn a_wrong_command_line_is_a_usage_error() {
 #[test]
 fn plain_http_to_another_host_is_refused_unless_said_loudly() {
     let developer = Developer::new();
-    let words = ["rollout", "list", "--server", "http://pins.invalid:7420"];
+    let words = ["rollout", "list", "--server", "http://pins.invalid:7460"];
     let (code, _, err) = developer.says(&words);
     assert_eq!(code, 7, "{err}");
     assert!(

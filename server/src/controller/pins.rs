@@ -171,7 +171,7 @@ impl Controller {
         if entry.baseline.of_package(&package).next().is_none() {
             return Err(Refusal::NotFound {
                 kind: "package",
-                name: format!("{} in {}", package.written(), record.name),
+                name: package.written().to_owned(),
                 hint: "`pinion pin-set show --pins` lists its packages",
             });
         }

@@ -207,7 +207,10 @@ impl Controller {
                 format!("{} bytes; at most {WORDS_MAX}", words.len()),
             ));
         }
-        let words: String = words.chars().filter(|c| !c.is_control()).collect();
+        let words: String = words
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let snapshot = self.snapshot();
         let rollout = &snapshot
             .rollout(id)
@@ -366,7 +369,6 @@ fn change(
         .map_err(|error| Refusal::invalid(field("version"), error))?;
     let pin = pin_of(
         &entry.baseline,
-        &record.name,
         &package,
         record.ecosystem,
         &candidate.marker,
@@ -403,7 +405,6 @@ fn change(
 
 fn pin_of<'a>(
     baseline: &'a Pins,
-    pin_set: &PinSetName,
     package: &PackageName,
     ecosystem: pinion_core::ecosystem::Ecosystem,
     marker: &str,
@@ -421,7 +422,7 @@ fn pin_of<'a>(
         [pin] => Ok(pin),
         [] => Err(Refusal::NotFound {
             kind: "package",
-            name: format!("{} in {pin_set}", package.written()),
+            name: package.written().to_owned(),
             hint: "`pinion pin-set show --pins` lists its packages; import the file that has it first",
         }),
         _ => {

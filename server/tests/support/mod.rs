@@ -129,6 +129,11 @@ impl Server {
 
     /// Stops the server and starts it again on the same state.
     pub async fn restart(self) -> Self {
+        self.restart_after(|| ()).await
+    }
+
+    /// The same, with something done while no server runs.
+    pub async fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
         let Self {
             app,
             clock,
@@ -140,6 +145,7 @@ impl Server {
             ..
         } = self;
         app.stop().await;
+        meanwhile();
         let app = Self::app(&config, &clock, seed + 1).await;
         let channel = connect(&app).await;
         Self {

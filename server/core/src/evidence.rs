@@ -459,6 +459,18 @@ impl EpochEvidence {
         &self.sides[0]
     }
 
+    /// Environments that were active when the epoch opened: with the baseline, and with the candidate, since
+    /// this epoch or before.
+    pub fn environments(&self) -> [u32; 2] {
+        let before =
+            self.members.len() - (self.sides[0].environments + self.sides[1].environments) as usize;
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        [
+            self.sides[0].environments,
+            self.sides[1].environments + before,
+        ]
+    }
+
     /// Environments of the pool that reported, on both sides.
     pub const fn reporting(&self) -> u32 {
         self.sides[0].reporting + self.sides[1].reporting
@@ -553,12 +565,14 @@ impl Totals {
         counts
     }
 
-    /// The counts of one side, of so many environments.
+    /// The counts of one side, on which there are so many environments now; it has had those who reported
+    /// on it at the least.
     pub fn side(&self, exposed: bool, environments: u32) -> Side {
         let side = usize::from(exposed);
+        let reporting = u32::try_from(self.reported[side].len()).unwrap_or(u32::MAX);
         let mut counts = Side {
-            environments,
-            reporting: u32::try_from(self.reported[side].len()).unwrap_or(u32::MAX),
+            environments: environments.max(reporting),
+            reporting,
             ..Side::default()
         };
         for (category, _) in self.failed[side].values() {

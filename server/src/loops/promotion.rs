@@ -199,7 +199,7 @@ impl Promotion {
             Some(fleet) => fleet.clone(),
             None => self.fold.fleet(&snapshot, &rollout, now),
         };
-        let evidence = self.evidence(&rollout, &fleet);
+        let evidence = self.evidence_now(&rollout);
         let decision = decide(&rollout, &evidence, &fleet, now);
         let standing = Standing {
             evidence,
@@ -208,14 +208,6 @@ impl Promotion {
             folded: self.fold.folded(),
         };
         Some((rollout, standing, decision))
-    }
-
-    fn evidence(&mut self, rollout: &Rollout, fleet: &Fleet) -> Evidence {
-        let population = rollout
-            .fleet
-            .as_ref()
-            .map_or(fleet.population, |fleet| fleet.population);
-        self.fold.track(rollout).evidence(rollout, population)
     }
 
     async fn execute(
@@ -637,8 +629,7 @@ impl Promotion {
     }
 
     fn evidence_now(&mut self, rollout: &Rollout) -> Evidence {
-        let population = rollout.fleet.as_ref().map_or(0, |fleet| fleet.population);
-        self.fold.track(rollout).evidence(rollout, population)
+        self.fold.track(rollout).evidence()
     }
 
     /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.

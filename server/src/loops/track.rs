@@ -235,7 +235,7 @@ impl Track {
     }
 
     /// The counts that a decision uses.
-    pub fn evidence(&self, rollout: &Rollout, population: u32) -> Evidence {
+    pub fn evidence(&self) -> Evidence {
         let Some(Running {
             evidence,
             detectors,
@@ -243,19 +243,13 @@ impl Track {
         else {
             return Evidence::default();
         };
-        let share = rollout.last_share().value();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a u32 is one"
-        )]
-        let in_cohort = (f64::from(population) * share).round() as u32;
+        let [with_baseline, with_candidate] = evidence.environments();
         let (windows, events) = (&detectors.windows, self.trail.bet());
         Evidence {
             exposed: *evidence.exposed(),
             control: *evidence.control(),
-            exposed_total: self.totals.side(true, in_cohort),
-            control_total: self.totals.side(false, population - in_cohort),
+            exposed_total: self.totals.side(true, with_candidate),
+            control_total: self.totals.side(false, with_baseline),
             windows: Wealth {
                 log_e: windows.log_e(),
                 log_threshold: windows.log_threshold(),

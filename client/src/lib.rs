@@ -24,6 +24,7 @@
 //! Every call has a deadline ([`ConnectOptions::deadline`]); every error is an [`Error`], and what
 //! a server refused says which field was wrong and what to do next ([`Refusal::sentences`]).
 
+pub mod bisect;
 pub mod connection;
 pub mod constraints;
 pub mod error;

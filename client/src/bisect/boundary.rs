@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::rates::{Rates, ln_alike, ln_bad, ln_good, mean_alike};
+use super::rates::{Rates, ln_alike, ln_alike_at_best, ln_bad, ln_good, mean_alike};
 use super::{Answer, Counts};
 
 /// How likely it is beforehand that the changes make no difference.
-const NO_DIFFERENCE: f64 = 0.05;
+const NO_DIFFERENCE: f64 = 0.25;
 
 /// How likely it is beforehand that the change at the boundary needs others before it.
 const JOINT: f64 = 0.1;
@@ -47,6 +47,8 @@ pub(super) struct Posterior {
     sole: Vec<f64>,
     /// The probability that change `j` is at the boundary and does not suffice.
     joint: Vec<f64>,
+    /// The probability that the changes make no difference, at the failure rate that fits best. So a change is
+    /// blamed only on evidence against every rate, and wrongly no more often than stated at any (Ville).
     nowhere: f64,
 }
 
@@ -111,7 +113,7 @@ impl Posterior {
 
     fn settled(&self, error: f64) -> Option<Boundary> {
         let enough = 1.0 - error;
-        if self.nowhere >= enough {
+        if self.nowhere_at_an_unknown_rate() >= enough {
             return Some(Boundary::Nowhere(mean_alike(self.all())));
         }
         let (change, is_sole) = self.likeliest();
@@ -120,6 +122,14 @@ impl Posterior {
             false if self.joint[change] >= enough => Some(Boundary::Joint(change)),
             _ => None,
         }
+    }
+
+    /// The same with the rate integrated out, which does not favour it.
+    fn nowhere_at_an_unknown_rate(&self) -> f64 {
+        let all = self.all();
+        let odds = self.nowhere / (1.0 - self.nowhere);
+        let odds = odds * (ln_alike(all) - ln_alike_at_best(all)).exp();
+        odds / (1.0 + odds)
     }
 
     /// What to settle for when no trial tells any more, because some cannot be tested.
@@ -220,7 +230,7 @@ impl Posterior {
                 weight_above = weight(above);
             }
         }
-        self.nowhere = NO_DIFFERENCE.ln() + ln_alike(all);
+        self.nowhere = NO_DIFFERENCE.ln() + ln_alike_at_best(all);
         self.normalise();
     }
 

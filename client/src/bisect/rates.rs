@@ -68,6 +68,15 @@ pub(super) fn ln_alike(counts: Counts) -> f64 {
     failures().ln_chance(counts.failed, counts.passed)
 }
 
+/// The same at the one rate that fits best, of all there are.
+pub(super) fn ln_alike_at_best(counts: Counts) -> f64 {
+    let part = |part: u32| match part {
+        0 => 0.0,
+        part => f64::from(part) * (f64::from(part) / f64::from(counts.total())).ln(),
+    };
+    part(counts.failed) + part(counts.passed)
+}
+
 /// The expected failure rate after these trials if all configurations fail alike.
 pub(super) fn mean_alike(counts: Counts) -> f64 {
     failures().mean(counts.failed, counts.passed)

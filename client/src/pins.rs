@@ -34,6 +34,7 @@ impl Pins {
         let request = v1::GetPinsRequest {
             pin_set: String::new(),
             etag: known_etag.unwrap_or_default().to_owned(),
+            baseline: false,
         };
         let mut client = connection.pins();
         let response = connection.answer(client.get_pins(request)).await?;
@@ -42,6 +43,16 @@ impl Pins {
             return Err(Error::Answer { problem });
         }
         Ok((!response.unchanged).then(|| Self::from(response)))
+    }
+
+    /// The pins without any candidate, as they are for everybody: to compare with. It counts as no pull.
+    pub async fn baseline(connection: &Connection) -> Result<Self, Error> {
+        let request = v1::GetPinsRequest {
+            baseline: true,
+            ..v1::GetPinsRequest::default()
+        };
+        let mut client = connection.pins();
+        Ok(connection.answer(client.get_pins(request)).await?.into())
     }
 
     /// The pins now, unless `known_etag` names them, and again whenever they change.

@@ -251,6 +251,7 @@ impl PinService for Services {
         let request = request.map(|watch| v1::GetPinsRequest {
             pin_set: watch.pin_set,
             etag: watch.etag,
+            ..Default::default()
         });
         let pins = Some(self.get_pins(request).await?.into_inner());
         Ok(Response::new(tokio_stream::once(Ok(

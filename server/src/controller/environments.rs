@@ -2,7 +2,7 @@
 
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
-use pinion_core::name::{DrawKey, EnvironmentId, PinSetName, Platform};
+use pinion_core::name::{DrawKey, EnvironmentId, PackageName, PinSetName, Platform};
 use pinion_core::resolve::Hold;
 
 use super::tokens::new_secret;
@@ -14,6 +14,9 @@ use crate::store::{Condition, keys};
 
 /// Holds of one environment, at most.
 const HOLDS_MAX: usize = 100;
+
+/// Packages that one environment volunteers for, at most.
+const VOLUNTEERS_MAX: usize = 100;
 
 /// A request to enrol.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct Change {
     pub reporting: Option<bool>,
     /// What the owner refuses.
     pub holds: Option<Vec<Hold>>,
+    /// Packages whose candidates the owner takes at once.
+    pub volunteers: Option<Vec<PackageName>>,
     /// What it is drawn by; the inner none: by its id.
     pub draw_key: Option<Option<DrawKey>>,
 }
@@ -81,6 +86,7 @@ impl Controller {
             reporting: enrolment.reporting,
             platform: enrolment.platform,
             holds: Vec::new(),
+            volunteers: Vec::new(),
             token: token_key.as_str()[keys::TOKEN.len()..].to_owned(),
             created_at: now,
         };
@@ -160,7 +166,7 @@ impl Controller {
     /// Changes the caller's own environment.
     ///
     /// # Errors
-    /// If it is somebody else's, or there are too many holds.
+    /// If it is somebody else's, or there are too many holds or packages that it volunteers for.
     pub async fn update_environment(
         &self,
         caller: &Identity,
@@ -178,6 +184,18 @@ impl Controller {
                 format!("more than the {HOLDS_MAX} holds that an environment may have"),
             ));
         }
+        if change
+            .volunteers
+            .as_ref()
+            .is_some_and(|packages| packages.len() > VOLUNTEERS_MAX)
+        {
+            return Err(Refusal::invalid(
+                "volunteers",
+                format!(
+                    "more than the {VOLUNTEERS_MAX} packages that an environment may volunteer for"
+                ),
+            ));
+        }
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = snapshot
@@ -190,6 +208,9 @@ impl Controller {
         }
         if let Some(holds) = change.holds {
             record.holds = holds;
+        }
+        if let Some(volunteers) = change.volunteers {
+            record.volunteers = volunteers;
         }
         if let Some(draw_key) = change.draw_key {
             record.draw_key = draw_key;

@@ -240,6 +240,7 @@ impl Fleet {
             let request = proto::GetPinsRequest {
                 pin_set: String::new(),
                 etag: environment.etag.clone(),
+                ..Default::default()
             };
             (*index, with_token(request, &environment.token))
         });

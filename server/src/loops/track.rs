@@ -109,7 +109,10 @@ impl Track {
             self.dirty
                 .insert(keys::chunk_of(ordinal, CELLS_PER_CHUNK).0);
         }
-        if let Some(exposed) = label(snapshot, rollout, share, ordinal) {
+        // A pool stays as it was drawn; beyond it, what is by choice counts on neither side.
+        if !snapshot.has_volunteer(ordinal, rollout)
+            && let Some(exposed) = label(snapshot, rollout, share, ordinal)
+        {
             self.totals.merge(ordinal, exposed, cell);
         }
     }

@@ -242,6 +242,7 @@ impl Server {
         let request = proto::GetPinsRequest {
             pin_set: SET.to_owned(),
             etag: String::new(),
+            ..Default::default()
         };
         Ok(PinServiceClient::new(self.channel.clone())
             .get_pins(with_token(request, token))

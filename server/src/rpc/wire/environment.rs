@@ -36,6 +36,8 @@ pub(crate) fn change(
         replace_holds,
         holds,
         draw_key,
+        replace_volunteers,
+        volunteers,
     } = request;
     if !replace_holds && !holds.is_empty() {
         return Err(Unreadable::new(
@@ -43,6 +45,19 @@ pub(crate) fn change(
             "set `replace_holds` too: they take the place of all holds",
         ));
     }
+    if !replace_volunteers && !volunteers.is_empty() {
+        return Err(Unreadable::new(
+            "volunteers",
+            "set `replace_volunteers` too: they take the place of all packages it volunteers for",
+        ));
+    }
+    let volunteers = volunteers
+        .iter()
+        .map(|package| {
+            PackageName::parse(ecosystem, package)
+                .map_err(|error| Unreadable::new("volunteers", error))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let holds = holds
         .into_iter()
         .map(|hold| to_hold(hold, ecosystem))
@@ -50,6 +65,7 @@ pub(crate) fn change(
     Ok(EnvironmentChange {
         reporting,
         holds: replace_holds.then_some(holds),
+        volunteers: replace_volunteers.then_some(volunteers),
         draw_key: draw_key.map(|key| optional("draw_key", &key)).transpose()?,
     })
 }
@@ -75,6 +91,7 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
         reporting,
         platform,
         holds,
+        volunteers,
         token: _,
         created_at,
     } = record;
@@ -92,6 +109,10 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
             .unwrap_or_default(),
         holds: holds.iter().map(from_hold).collect(),
         create_time: Some(from_timestamp(*created_at)),
+        volunteers: volunteers
+            .iter()
+            .map(|package| package.written().to_owned())
+            .collect(),
     }
 }
 

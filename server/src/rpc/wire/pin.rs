@@ -5,10 +5,11 @@ use pinion_proto::v1 as proto;
 use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, optional, pin_set};
 use crate::controller::{Explained, Explanation, PinsAnswer, PinsQuery};
 
-pub(crate) fn query(pin_set: &str, etag: String) -> Result<PinsQuery, Unreadable> {
+pub(crate) fn query(pin_set: &str, etag: String, baseline: bool) -> Result<PinsQuery, Unreadable> {
     Ok(PinsQuery {
         pin_set: optional("pin_set", pin_set)?,
         etag,
+        baseline,
     })
 }
 

@@ -98,6 +98,12 @@ pub(crate) enum Command {
     Hold(environment::Hold),
     /// Take a hold back.
     Unhold(environment::Hold),
+    /// Refuse one version of a package for good.
+    Never(environment::Never),
+    /// Take candidates of a package at once, as a volunteer.
+    Now(environment::Now),
+    /// Find which changed pins break a command.
+    Bisect(environment::Bisect),
     /// Show, give or withdraw the consent to report.
     #[command(subcommand)]
     Telemetry(environment::Telemetry),

@@ -94,6 +94,10 @@ pub(crate) enum Command {
     Why(environment::Why),
     /// Say who this checkout is, what it follows and what it reports.
     Status,
+    /// Look whether everything is as it must be, and say what to do where it is not.
+    ///
+    /// Exits with 1 if there is a problem; warnings are none.
+    Doctor,
     /// Refuse candidates of a package, or one version of it.
     Hold(environment::Hold),
     /// Take a hold back.

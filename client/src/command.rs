@@ -3,6 +3,7 @@
 mod bisect;
 mod completions;
 mod consent;
+mod doctor;
 mod hold;
 mod join;
 mod leave;
@@ -44,6 +45,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(args) => return run::run(session, &args).await,
+        Command::Doctor => return doctor::doctor(session).await,
         Command::Bisect(args) => return bisect::bisect(session, &args).await,
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,

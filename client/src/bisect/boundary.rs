@@ -24,7 +24,7 @@ pub(super) enum Shape {
 }
 
 /// What is settled about the boundary.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Boundary {
     /// This change alone makes the command fail.
     Alone(usize),
@@ -32,8 +32,8 @@ pub(super) enum Boundary {
     Joint(usize),
     /// Within the changes up to this one; more cannot be told.
     UpTo(usize),
-    /// The changes make no difference: the command fails at this rate with and without them.
-    Nowhere(f64),
+    /// The changes make no difference; all trials so far.
+    Nowhere(Counts),
 }
 
 /// The trials so far and the posterior that follows.
@@ -114,7 +114,7 @@ impl Posterior {
     fn settled(&self, error: f64) -> Option<Boundary> {
         let enough = 1.0 - error;
         if self.nowhere_at_an_unknown_rate() >= enough {
-            return Some(Boundary::Nowhere(mean_alike(self.all())));
+            return Some(Boundary::Nowhere(self.all()));
         }
         let (change, is_sole) = self.likeliest();
         match is_sole {
@@ -135,7 +135,7 @@ impl Posterior {
     /// What to settle for when no trial tells any more, because some cannot be tested.
     fn as_far_as_it_goes(&self, error: f64) -> Boundary {
         if self.nowhere > 0.5 {
-            return Boundary::Nowhere(mean_alike(self.all()));
+            return Boundary::Nowhere(self.all());
         }
         let mut mass = self.nowhere;
         for change in 0..self.changes {
@@ -311,8 +311,8 @@ mod tests {
         for _ in 0..100 {
             match posterior.next(0.01) {
                 Ok(shape) => posterior.learn(shape, Answer::Failed),
-                Err(Boundary::Nowhere(rate)) => {
-                    assert!(rate > 0.9, "{rate}");
+                Err(Boundary::Nowhere(counts)) => {
+                    assert!(counts.failed < 20 && counts.passed == 0, "{counts:?}");
                     return;
                 }
                 Err(other) => panic!("{other:?}"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::boundary::{Boundary, Posterior, Shape};
 use super::ddmin::ddmin;
 use super::question::{Experience, Question};
-use super::{Answer, Confidence, Rates, Trial};
+use super::{Answer, Confidence, Counts, Rates, Trial};
 
 /// The share of the error that the first stage may use, and the second. A quarter is kept back, since the
 /// prior over the flakiness is an average and a command may be worse.
@@ -13,7 +13,7 @@ const FIRST_SHARE: f64 = 0.25;
 const SECOND_SHARE: f64 = 0.5;
 
 /// What to do next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Try these changes.
     Try(Trial),
@@ -22,12 +22,12 @@ pub enum Step {
 }
 
 /// What a search has found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conclusion {
     /// These changes together make the command fail, and without any one of them it does not.
     Culprit(Vec<usize>),
-    /// The command fails at this rate, 0 to 1, with and without the changes.
-    NoDifference(f64),
+    /// The command fails alike with and without the changes: so often in all trials.
+    NoDifference(Counts),
 }
 
 /// A search among changes; see the [module](super).
@@ -64,7 +64,7 @@ impl Search {
             runs: 0,
             posterior: Posterior::new(changes.max(1)),
             minimising: None,
-            step: Step::Settled(Conclusion::NoDifference(0.0)),
+            step: Step::Settled(Conclusion::NoDifference(Counts::default())),
         };
         if changes > 0 {
             search.step = search.decide();
@@ -128,7 +128,7 @@ impl Search {
         match self.posterior.next(self.error * FIRST_SHARE) {
             Ok(shape) => Step::Try(self.trial_of(shape)),
             Err(Boundary::Alone(change)) => Step::Settled(Conclusion::Culprit(vec![change])),
-            Err(Boundary::Nowhere(rate)) => Step::Settled(Conclusion::NoDifference(rate)),
+            Err(Boundary::Nowhere(all)) => Step::Settled(Conclusion::NoDifference(all)),
             Err(Boundary::Joint(change)) => self.minimise(Some(change), change),
             Err(Boundary::UpTo(change)) => self.minimise(None, change + 1),
         }

@@ -195,7 +195,6 @@ impl Bisection<'_> {
     }
 
     async fn conclude(&self, conclusion: Conclusion) -> Result<ExitCode, Failure> {
-        let runs = self.search.runs();
         let culprit: Vec<PackageChange> = match &conclusion {
             Conclusion::Culprit(changes) => changes
                 .iter()
@@ -211,11 +210,11 @@ impl Bisection<'_> {
                 }
                 Ok(Exit::Ok.into())
             }
-            Conclusion::NoDifference(rate) => {
-                let percent = (rate * 100.0).round();
+            Conclusion::NoDifference(all) => {
                 let sentence = format!(
-                    "the pins make no difference: the command fails in about {percent} % of runs with either \
-                     ({runs} runs)"
+                    "the pins make no difference: with and without them the command failed in {} of {} runs",
+                    all.failed,
+                    all.total()
                 );
                 Err(Failure::new(Exit::Refused, sentence).next(
                     "see that the command fails with the bad pins and installs what it tests",

@@ -14,6 +14,9 @@ const JOINT: f64 = 0.1;
 /// A trial is worth its run if it tells at least this much, in nats.
 const WORTH: f64 = 1e-4;
 
+/// A change other than the likeliest is tried alone if it is the culprit with at least this probability.
+const SUSPECT: f64 = 0.05;
+
 /// A trial of this stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shape {
@@ -180,9 +183,11 @@ impl Posterior {
                 bad += self.sole[count] + self.joint[count];
             }
         }
-        let (change, _) = self.likeliest();
-        if change > 0 {
-            consider(Shape::Alone(change), self.sole[change]);
+        let (likeliest, _) = self.likeliest();
+        for change in 1..self.changes {
+            if self.sole[change] >= SUSPECT || change == likeliest {
+                consider(Shape::Alone(change), self.sole[change]);
+            }
         }
         best.1
     }

@@ -199,10 +199,10 @@ impl Minimising {
     ///
     /// The change that is held is needed, since the first stage has seen that without it the command passes.
     fn minimal(&self, error: f64) -> Result<Vec<usize>, Trial> {
-        let others = ddmin(&self.rest, |part| match (part, self.held) {
-            // And it has seen that the change alone does not suffice.
-            ([], Some(_)) => Ok(false),
-            (part, _) => self.is_bad(self.with_held(part), error),
+        let others = ddmin(&self.rest, |part| match part {
+            // And it has seen that the change alone, or no change, does not suffice.
+            [] => Ok(false),
+            part => self.is_bad(self.with_held(part), error),
         })?;
         Ok(self.with_held(&others))
     }

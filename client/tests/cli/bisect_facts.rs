@@ -109,7 +109,6 @@ fn a_command_that_cannot_tell_is_not_taken_for_failing() {
 fn what_was_installed_is_put_back_at_the_end() {
     let developer = Developer::new();
     files(&developer);
-    std::fs::write(developer.checkout().join("own.txt"), "lib-1==0\n").expect("written");
     let install = "cp $PIP_CONSTRAINT installed.txt";
     let words = [
         "bisect",
@@ -120,36 +119,26 @@ fn what_was_installed_is_put_back_at_the_end() {
         "--install",
         install,
     ];
-    let mut command = developer.pinion(&words);
-    command.args(["--", "sh", "-c", "! grep -q lib-5==2 installed.txt"]);
-    let own = developer.checkout().join("own.txt");
-    // Two files in one variable would be two arguments of `cp`; a trial's own is the last.
-    command.env("PIP_CONSTRAINT", "").env("UV_CONSTRAINT", "");
-    let (code, out, err) = said(command.env("OWN", own));
-    // With no constraints of its own, the last installation has none to copy.
+    let bisect = |own: &str| {
+        let mut command = developer.pinion(&words);
+        command.args(["--", "sh", "-c", "! grep -q lib-5==2 installed.txt"]);
+        said(command.env("PIP_CONSTRAINT", own))
+    };
+    // The constraints that were in use take no part in the trials, and are back at the end.
+    let (code, out, err) = bisect("bad.txt");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("culprit: lib-5 1 -> 2\n"), "{out}");
+    let text = |file| std::fs::read_to_string(developer.checkout().join(file)).expect("there");
+    assert_eq!(text("installed.txt"), text("bad.txt"));
+
+    // Without any, nothing can be copied, and that is said.
+    let (code, out, err) = bisect("");
     assert_eq!(code, 1, "{err}");
     assert!(out.starts_with("culprit: lib-5 1 -> 2\n"), "{out}");
     assert!(
         err.contains("what was there before could not be installed"),
         "{err}"
     );
-
-    let install = "cp ${PIP_CONSTRAINT:-$OWN} installed.txt";
-    let words = [
-        "bisect",
-        "--good",
-        "good.txt",
-        "--bad",
-        "bad.txt",
-        "--install",
-        install,
-    ];
-    let mut command = developer.pinion(&words);
-    command.args(["--", "sh", "-c", "! grep -q lib-5==2 installed.txt"]);
-    let (code, _, err) = said(command.env("OWN", developer.checkout().join("own.txt")));
-    assert_eq!(code, 0, "{err}");
-    let installed = std::fs::read_to_string(developer.checkout().join("installed.txt"));
-    assert_eq!(installed.expect("there"), "lib-1==0\n");
 }
 
 #[test]

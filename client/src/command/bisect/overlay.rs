@@ -13,17 +13,17 @@ const VARIABLES: [&str; 2] = ["PIP_CONSTRAINT", "UV_CONSTRAINT"];
 /// Pins for one trial at a time, in a file of their own; it goes with this value.
 pub(super) struct Overlay {
     file: PathBuf,
-    /// Files of this checkout, whose place the trial's file takes.
+    /// Files whose place the trial's file takes.
     replaced: Vec<String>,
 }
 
 impl Overlay {
-    /// An overlay whose file is `file`; `checkouts` is the constraints file that the checkout uses else.
-    pub(super) fn new(file: PathBuf, checkouts: &Path) -> Self {
-        let replaced = [location(checkouts), checkouts.display().to_string()];
+    /// An overlay whose file is `file`, in the place of those that the command would use else.
+    pub(super) fn new(file: PathBuf, replaced: &[&Path]) -> Self {
+        let names = replaced.iter().flat_map(|path| names(path));
         Self {
+            replaced: names.collect(),
             file,
-            replaced: replaced.into(),
         }
     }
 
@@ -40,10 +40,21 @@ impl Overlay {
         let given = given.map(OsStr::to_string_lossy).unwrap_or_default();
         let kept = given
             .split_whitespace()
-            .filter(|file| !self.replaced.iter().any(|replaced| replaced == file));
+            .filter(|file| !names(Path::new(file)).any(|name| self.replaced.contains(&name)));
         let files: Vec<_> = kept.chain([ours]).collect();
         files.join(" ").into()
     }
+}
+
+/// What a file may be called in a variable: as given, in full, and as a URL.
+fn names(path: &Path) -> impl Iterator<Item = String> + use<> {
+    let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    [
+        path.display().to_string(),
+        whole.display().to_string(),
+        location(&whole),
+    ]
+    .into_iter()
 }
 
 impl Drop for Overlay {
@@ -59,10 +70,8 @@ mod tests {
 
     #[test]
     fn the_trial_takes_the_place_of_the_checkout_s_own_pins_only() {
-        let overlay = Overlay::new(
-            "/state/trial.txt".into(),
-            Path::new("/state/constraints.txt"),
-        );
+        let own = Path::new("/state/constraints.txt");
+        let overlay = Overlay::new("/state/trial.txt".into(), &[own]);
         let beside = |given: &str| overlay.beside(Some(OsStr::new(given)), "/state/trial.txt");
         assert_eq!(beside(""), "/state/trial.txt");
         assert_eq!(beside("/state/constraints.txt"), "/state/trial.txt");

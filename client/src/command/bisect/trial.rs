@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -59,15 +59,15 @@ impl<'a> Trials<'a> {
         record: &Record,
     ) -> Result<Self, Failure> {
         folder.make()?;
+        let own = folder.file("constraints.txt");
+        let named = args.good.iter().chain(&args.bad).map(PathBuf::as_path);
+        let replaced: Vec<&Path> = named.chain([own.as_path()]).collect();
         Ok(Self {
             session,
             command: args.command.clone(),
             install: args.install.clone(),
             show_output: args.show_output,
-            overlay: Overlay::new(
-                folder.file("bisect-constraints.txt"),
-                &folder.file("constraints.txt"),
-            ),
+            overlay: Overlay::new(folder.file("bisect-constraints.txt"), &replaced),
             log: folder.file("bisect.log"),
             failed_log: folder.file("bisect-failed.log"),
             is_changed: !record.answers.is_empty(),

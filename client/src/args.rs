@@ -3,6 +3,9 @@
 pub(crate) mod environment;
 pub(crate) mod release;
 
+#[cfg(test)]
+mod ci_examples;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};

@@ -99,7 +99,7 @@ fn the_bytes_that_are_shown_are_those_that_went_out() {
     for (entry, report) in entries.iter().zip(sent) {
         let bytes = hex::decode(entry["bytes"].as_str().expect("text")).expect("hexadecimal");
         let request = v1::ReportOutcomesRequest::decode(bytes.as_slice()).expect("a message");
-        assert_eq!(request.reports, [report.clone()]);
+        assert_eq!(request.reports, std::slice::from_ref(&report));
         assert_eq!(entry["report"], pinion_proto::to_json(&report));
     }
 }

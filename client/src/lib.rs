@@ -21,9 +21,13 @@
 //! # }
 //! ```
 //!
+//! `examples/report.rs` and `examples/watch_pins.rs` are whole programs. What breaks a command when many pins
+//! changed is found by [`bisect`], which needs no server.
+//!
 //! Every call has a deadline ([`ConnectOptions::deadline`]); every error is an [`Error`], and what
 //! a server refused says which field was wrong and what to do next ([`Refusal::sentences`]).
 
+pub mod bisect;
 pub mod connection;
 pub mod constraints;
 pub mod error;

@@ -41,7 +41,8 @@ impl Pins {
         Ok((!response.unchanged).then(|| Self::from(response)))
     }
 
-    /// Asks for the baseline of every open rollout, to repeat a failing run with.
+    /// The pins without any candidate, as they are for everybody: to compare with, or to repeat a failing
+    /// run with. It counts as no pull.
     pub async fn baseline(connection: &Connection) -> Result<Self, Error> {
         Self::ask(connection, None, true).await.map(Self::from)
     }

@@ -3,6 +3,7 @@
 //! A projection of the store: the same [`Snapshot::apply`] takes the entries found at start and those of
 //! every commit. Nothing is written here that is not in the store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -422,6 +423,28 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The draw keys of which an environment volunteers for a rollout.
+    ///
+    /// Environments that share a draw key are one unit of the evidence, so that one who volunteers takes all
+    /// of them out of it: what the unit shows would be partly by choice.
+    pub fn volunteers(&self, rollout: &Rollout) -> BTreeSet<Ordinal> {
+        let of_pin_set = self
+            .environments()
+            .filter(|environment| environment.pin_set == rollout.pin_set);
+        of_pin_set
+            .filter(|environment| subject(environment).volunteers_for(rollout))
+            .map(|environment| environment.ordinal)
+            .collect()
+    }
+
+    /// Whether an environment of a draw key volunteers for a rollout.
+    pub fn has_volunteer(&self, ordinal: Ordinal, rollout: &Rollout) -> bool {
+        self.members(ordinal)
+            .any(|environment| subject(environment).volunteers_for(rollout))
+    }
+}
+
 fn stored<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, Error> {
     Ok(Stored {
         record: Arc::new(decode(&entry.key, &entry.value)?),
@@ -435,5 +458,6 @@ pub fn subject(environment: &EnvironmentRecord) -> Subject<'_> {
         draw_key: environment.draw_key(),
         reporting: environment.reporting,
         holds: &environment.holds,
+        volunteers: &environment.volunteers,
     }
 }

@@ -2,7 +2,7 @@
 
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
-use pinion_core::name::{DrawKey, EnvironmentId, PinSetName, Platform};
+use pinion_core::name::{DrawKey, EnvironmentId, PackageName, PinSetName, Platform};
 use pinion_core::resolve::Hold;
 
 use super::tokens::new_secret;
@@ -14,6 +14,9 @@ use crate::store::{Condition, keys};
 
 /// Holds of one environment, at most.
 const HOLDS_MAX: usize = 100;
+
+/// Packages that one environment volunteers for, at most.
+const VOLUNTEERS_MAX: usize = 100;
 
 /// A request to enrol.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct Change {
     pub reporting: Option<bool>,
     /// What the owner refuses.
     pub holds: Option<Vec<Hold>>,
+    /// Packages whose candidates the owner takes at once.
+    pub volunteers: Option<Vec<PackageName>>,
     /// What it is drawn by; the inner none: by its id.
     pub draw_key: Option<Option<DrawKey>>,
     /// Gives or withdraws the agreement to repeat failing runs.
@@ -86,6 +91,7 @@ impl Controller {
             repeats: enrolment.repeats,
             platform: enrolment.platform,
             holds: Vec::new(),
+            volunteers: Vec::new(),
             token: token_key.as_str()[keys::TOKEN.len()..].to_owned(),
             created_at: now,
         };
@@ -165,7 +171,7 @@ impl Controller {
     /// Changes the caller's own environment.
     ///
     /// # Errors
-    /// If it is somebody else's, or there are too many holds.
+    /// If it is somebody else's, or there are too many holds or packages that it volunteers for.
     pub async fn update_environment(
         &self,
         caller: &Identity,
@@ -183,6 +189,18 @@ impl Controller {
                 format!("more than the {HOLDS_MAX} holds that an environment may have"),
             ));
         }
+        if change
+            .volunteers
+            .as_ref()
+            .is_some_and(|packages| packages.len() > VOLUNTEERS_MAX)
+        {
+            return Err(Refusal::invalid(
+                "volunteers",
+                format!(
+                    "more than the {VOLUNTEERS_MAX} packages that an environment may volunteer for"
+                ),
+            ));
+        }
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = snapshot
@@ -198,6 +216,9 @@ impl Controller {
         }
         if let Some(repeats) = change.repeats {
             record.repeats = repeats;
+        }
+        if let Some(volunteers) = change.volunteers {
+            record.volunteers = volunteers;
         }
         if let Some(draw_key) = change.draw_key {
             put_left(&mut draft, &snapshot, &record);

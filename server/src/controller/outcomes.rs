@@ -232,9 +232,7 @@ impl Controller {
                 .ok_or_else(|| Refusal::no_rollout(id))?
                 .record;
             let subject = subject(environment);
-            let exposed = rollout.pin_set == environment.pin_set
-                && subject.is_eligible(rollout)
-                && rollout.last_share().exposes(subject.draw(rollout));
+            let exposed = rollout.pin_set == environment.pin_set && subject.was_exposed(rollout);
             if !exposed {
                 return Err(Refusal::Precondition {
                     code: "NOT_IN_ROLLOUT",

@@ -89,13 +89,13 @@ impl Controller {
             None => None,
         };
         let entry = pin_set_of(&snapshot, caller, environment, query.pin_set.as_ref())?;
-        if let Some(environment) = environment {
+        // To look at the baseline is no pull.
+        let follower = environment.filter(|_| !query.baseline);
+        if let Some(environment) = follower {
             self.note_pull(&snapshot, environment);
         }
-        let exposed: Vec<&Arc<Rollout>> = match environment {
-            Some(environment) if !query.baseline => exposures(&snapshot, environment),
-            _ => Vec::new(),
-        };
+        let exposed: Vec<&Arc<Rollout>> =
+            follower.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
         let record = &entry.stored.record;
         let etag = etag(&record.name, record.revision, &exposed);
         let unchanged = etag == query.etag;
@@ -314,7 +314,16 @@ fn sentences(
                     .iter()
                     .any(|change| change.package == pin.package)
         });
+        let chose = |rollout: &Rollout| {
+            environment.is_some_and(|environment| {
+                subject(&environment.stored.record).volunteers_for(rollout)
+            })
+        };
         sentences.push(match exposed {
+            Some(explanation) if chose(&explanation.rollout) => format!(
+                "you have {name} {} because this environment volunteers for candidates of rollout {}; it is no part of the evidence",
+                pin.version, explanation.rollout.id,
+            ),
             Some(explanation) => format!(
                 "you have {name} {} because this environment is in the cohort of rollout {} (share {})",
                 pin.version,

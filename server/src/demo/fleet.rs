@@ -241,7 +241,7 @@ impl Fleet {
             let request = proto::GetPinsRequest {
                 pin_set: String::new(),
                 etag: environment.etag.clone(),
-                baseline: false,
+                ..Default::default()
             };
             (*index, with_token(request, &environment.token))
         });

@@ -297,12 +297,14 @@ impl Fold {
         now: Timestamp,
     ) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
         let oldest = now.day() - ACTIVE_DAYS;
+        let volunteers = snapshot.volunteers(rollout);
         let mut active = BTreeMap::new();
         for environment in snapshot
             .environments()
             .filter(|environment| environment.pin_set == rollout.pin_set)
         {
-            let eligible = subject(environment).is_eligible(rollout);
+            let eligible = subject(environment).is_eligible(rollout)
+                && !volunteers.contains(&environment.ordinal);
             let is_active = environment.created_at.day() >= oldest
                 || self.history.is_active(environment.ordinal, now);
             if eligible && is_active {

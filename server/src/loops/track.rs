@@ -151,9 +151,10 @@ impl Track {
         };
         let traits = running.evidence.traits(ordinal);
         let can_be_drawn = || {
-            snapshot
-                .members(ordinal)
-                .any(|member| subject(member).is_eligible(rollout))
+            !snapshot.has_volunteer(ordinal, rollout)
+                && snapshot
+                    .members(ordinal)
+                    .any(|member| subject(member).is_eligible(rollout))
         };
         if traits.is_none() && !can_be_drawn() {
             return;
@@ -179,7 +180,10 @@ impl Track {
         ordinal: Ordinal,
         cell: &Cell,
     ) {
-        if let Some(draw) = snapshot.draw(rollout, ordinal) {
+        // A pool stays as it was drawn; beyond it, what is by choice counts on neither side.
+        if !snapshot.has_volunteer(ordinal, rollout)
+            && let Some(draw) = snapshot.draw(rollout, ordinal)
+        {
             self.totals.merge(ordinal, share.exposes(draw), cell);
         }
     }

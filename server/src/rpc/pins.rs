@@ -24,9 +24,8 @@ impl PinService for Rpc {
             etag,
             baseline,
         } = request.into_inner();
-        let answer = self
-            .controller
-            .pins(&caller, &wire::query(&pin_set, etag, baseline)?)?;
+        let query = wire::query(&pin_set, etag, baseline)?;
+        let answer = self.controller.pins(&caller, &query)?;
         Ok(Response::new(wire::pins(&answer)))
     }
 

@@ -191,6 +191,9 @@ pub struct EnvironmentRecord {
     pub platform: Option<Platform>,
     /// What its owner refuses.
     pub holds: Vec<Hold>,
+    /// Packages whose candidates its owner takes at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volunteers: Vec<PackageName>,
     /// The SHA-256 of its token's secret, hexadecimal.
     pub token: String,
     /// When it was enrolled.

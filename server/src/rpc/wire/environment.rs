@@ -39,6 +39,8 @@ pub(crate) fn change(
         holds,
         draw_key,
         repeats,
+        replace_volunteers,
+        volunteers,
     } = request;
     if !replace_holds && !holds.is_empty() {
         return Err(Unreadable::new(
@@ -46,6 +48,19 @@ pub(crate) fn change(
             "set `replace_holds` too: they take the place of all holds",
         ));
     }
+    if !replace_volunteers && !volunteers.is_empty() {
+        return Err(Unreadable::new(
+            "volunteers",
+            "set `replace_volunteers` too: they take the place of all packages it volunteers for",
+        ));
+    }
+    let volunteers = volunteers
+        .iter()
+        .map(|package| {
+            PackageName::parse(ecosystem, package)
+                .map_err(|error| Unreadable::new("volunteers", error))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let holds = holds
         .into_iter()
         .map(|hold| to_hold(hold, ecosystem))
@@ -53,6 +68,7 @@ pub(crate) fn change(
     Ok(EnvironmentChange {
         reporting,
         holds: replace_holds.then_some(holds),
+        volunteers: replace_volunteers.then_some(volunteers),
         draw_key: draw_key.map(|key| optional("draw_key", &key)).transpose()?,
         repeats,
     })
@@ -80,6 +96,7 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
         repeats,
         platform,
         holds,
+        volunteers,
         token: _,
         created_at,
     } = record;
@@ -98,6 +115,10 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
         holds: holds.iter().map(from_hold).collect(),
         create_time: Some(from_timestamp(*created_at)),
         repeats: *repeats,
+        volunteers: volunteers
+            .iter()
+            .map(|package| package.written().to_owned())
+            .collect(),
     }
 }
 

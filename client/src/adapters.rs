@@ -14,16 +14,52 @@
 //!     .envs(applied.overlay().environment())
 //!     .status()?;
 //! println!("{status}; not taken: {:?}", applied.verify()?.missed);
-//! applied.undo()?; // dropping it does the same; `keep` leaves the pins in place
+//! applied.undo()?; // dropping it does the same, and tells nobody if it cannot
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`Tool::apply`] is for now, [`Tool::keep`] until [`undo`]. A process that is killed in between leaves its
+//! journal behind, and [`undo`] goes on from there.
 
-use std::ffi::OsString;
+mod applied;
+mod attempt;
+mod difference;
+mod journal;
+mod kept;
+mod overlay;
+mod pinned;
+mod process;
+mod tool;
+mod verification;
+mod whole;
+
+mod cargo;
+mod go;
+mod npm;
+mod npm_range;
+mod package_json;
+mod pip;
+mod pnpm;
+mod uv;
+mod uv_pip;
+mod yarn;
+mod yarn_classic;
+
 use std::path::{Path, PathBuf};
 
-use crate::pins::Pins;
-use crate::v1::{Ecosystem, Pin};
+pub use applied::{Applied, ApplyError, Effect, Undone, undo};
+pub use journal::{Difference, Insist, Restored, UndoError};
+pub use kept::Kept;
+pub use overlay::{Overlay, location};
+pub use pinned::InvalidPin;
+pub use process::ToolError;
+pub use tool::{DetectError, Detected, Tool, UnknownTool};
+pub use verification::{Missed, Verification};
+
+use pinned::Pinned;
+use process::Place;
+use verification::{Reasons, Resolved};
 
 /// A checkout's directory, and the folder outside it where overlays and journals are kept.
 #[derive(Clone, Debug)]
@@ -31,88 +67,6 @@ pub struct Project {
     root: PathBuf,
     state: PathBuf,
 }
-
-/// How far pins reach when they are applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The next install or build of the tool resolves them.
-    Resolved,
-    /// What is installed in the checkout already has them too; undoing installs what was there.
-    Installed,
-}
-
-/// Variables that make a tool take the pins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overlay {
-    environment: Vec<(OsString, OsString)>,
-}
-
-impl Overlay {
-    /// The variables, by name; a list such as PIP_CONSTRAINT keeps what this process was given.
-    pub fn environment(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
-        self.environment.iter().map(|(name, value)| (name, value))
-    }
-}
-
-/// A tool that resolves and installs packages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tool {
-    /// pip, and uv's `uv pip`, share their variables and their constraints file.
-    Pip,
-    /// `uv pip`.
-    UvPip,
-    /// A project with a `uv.lock`.
-    UvProject,
-    /// npm.
-    Npm,
-    /// pnpm.
-    Pnpm,
-    /// yarn, classic and berry.
-    Yarn,
-    /// cargo.
-    Cargo,
-    /// Go modules.
-    Go,
-}
-
-/// What verifying found: every pin of the set is in one of the three lists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verification {
-    /// Pins whose version is the one that resolved.
-    pub took: Vec<Pin>,
-    /// Pins of packages that resolved to another version.
-    pub missed: Vec<Missed>,
-    /// Pins of packages that the checkout does not use.
-    pub unused: Vec<Pin>,
-}
-
-/// A pin that did not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// The pin.
-    pub pin: Pin,
-    /// The versions that resolved instead.
-    pub found: Vec<String>,
-    /// Why, as far as that is known.
-    pub reason: Option<String>,
-}
-
-/// Pins in place for now: undone when this is dropped, unless they are kept.
-#[derive(Debug)]
-pub struct Applied {
-    project: Project,
-    tool: Tool,
-    pins: Pins,
-    overlay: Overlay,
-}
-
-// Signatures to build on:
-//   Tool::detect(&Project, Ecosystem) -> Result<Detected { tool, because }, DetectError>
-//   Tool::apply(self, &Project, &Pins, Effect) -> Result<Applied, ApplyError>
-//   Applied::overlay(&self) -> &Overlay
-//   Applied::verify(&self) -> Result<Verification, VerifyError>
-//   Applied::undo(self) -> Result<(), UndoError>    (Drop does the same, silently)
-//   Applied::keep(self)                             (what `pinion sync` does)
 
 impl Project {
     /// A checkout at `root`; `state` is made when it is needed, and lies outside `root`.
@@ -127,11 +81,60 @@ impl Project {
     pub fn root(&self) -> &Path {
         &self.root
     }
+
+    /// The folder outside the checkout.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
 }
 
-impl Applied {
-    /// The variables that a command needs to see the pins.
-    pub fn overlay(&self) -> &Overlay {
-        &self.overlay
+/// What one tool offers; each is a file beside this one.
+trait Adapter {
+    /// Files of the project that applying may change.
+    fn edits(&self, place: &Place) -> Result<Vec<PathBuf>, ToolError>;
+
+    /// Applies pins: writes an overlay, or changes the files that `edits` names and no other tracked ones.
+    fn apply(&self, place: &Place, pins: &[Pinned]) -> Result<Put, ToolError>;
+
+    /// Installs, so that the checkout has what its files and the overlay say.
+    fn install(&self, place: &Place, overlay: &Overlay, pins: &[Pinned]) -> Result<(), ToolError>;
+
+    /// Installs what was there before, after the files have been put back.
+    fn restore(&self, place: &Place, before: &Resolved) -> Result<(), ToolError>;
+
+    /// Whether applying installs too, for a tool that cannot do the one without the other.
+    fn always_installs(&self) -> bool {
+        false
+    }
+
+    /// What resolved with an overlay; with the reasons why pins are not among it, as far as listing tells.
+    fn resolved(
+        &self,
+        place: &Place,
+        overlay: &Overlay,
+        pins: &[Pinned],
+    ) -> Result<Resolved, ToolError>;
+}
+
+/// What applying came to.
+#[derive(Debug, Default)]
+struct Put {
+    overlay: Overlay,
+    /// Pins that the tool did not take, with what it said.
+    refused: Reasons,
+}
+
+impl Tool {
+    fn adapter(self) -> &'static dyn Adapter {
+        match self {
+            Self::Pip => &pip::Pip,
+            Self::UvPip => &uv_pip::UvPip,
+            Self::Uv => &uv::Uv,
+            Self::Npm => &npm::Npm,
+            Self::Pnpm => &pnpm::Pnpm,
+            Self::Yarn => &yarn::Yarn,
+            Self::Cargo => &cargo::Cargo,
+            Self::Go => &go::Go,
+        }
     }
 }

@@ -6,10 +6,12 @@
 mod files;
 mod outbox;
 mod saved_pins;
+mod taken;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use pinion_client::adapters::Project;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +22,7 @@ use crate::settings;
 pub(crate) use files::write_whole;
 pub(crate) use outbox::{Delivery, Outbox};
 pub(crate) use saved_pins::SavedPins;
+pub(crate) use taken::Taken;
 
 /// What was agreed on when the checkout joined.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -127,9 +130,29 @@ impl Checkout {
         pins.store(&self.state.join("pins.json"))
     }
 
+    /// What was found when the pins were last verified.
+    pub(crate) fn taken(&self) -> Result<Option<Taken>, Failure> {
+        Taken::load(&self.state.join("taken.json"))
+    }
+
+    /// Keeps what was found.
+    pub(crate) fn save_taken(&self, taken: &Taken) -> Result<(), Failure> {
+        taken.store(&self.state.join("taken.json"))
+    }
+
+    /// How pins are applied here: to this checkout, with what is kept beside the rest that is known of it.
+    pub(crate) fn project(&self) -> Project {
+        Project::new(&self.membership.checkout, &self.state)
+    }
+
     /// The reports that wait, and those that were sent.
     pub(crate) fn outbox(&self) -> Outbox {
         Outbox::at(&self.state)
+    }
+
+    /// Where everything that is known here is kept.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Forgets everything that is known here.

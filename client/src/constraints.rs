@@ -71,6 +71,7 @@ mod tests {
             pins,
             verbatim_lines: vec!["git+https://example.org/x#egg=x".into()],
             rollouts: vec!["ro-1".into(), "ro-2".into()],
+            exposures: vec![],
         }
     }
 

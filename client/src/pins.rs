@@ -23,6 +23,8 @@ pub struct Pins {
     pub verbatim_lines: Vec<String>,
     /// Rollouts whose candidate is among the pins.
     pub rollouts: Vec<String>,
+    /// What each of them tries.
+    pub exposures: Vec<v1::Exposure>,
 }
 
 impl Pins {
@@ -80,6 +82,7 @@ impl From<v1::GetPinsResponse> for Pins {
             rollouts,
             pin_set,
             ecosystem: _,
+            exposures,
         } = response;
         Self {
             etag,
@@ -89,6 +92,7 @@ impl From<v1::GetPinsResponse> for Pins {
             pins,
             verbatim_lines,
             rollouts,
+            exposures,
         }
     }
 }

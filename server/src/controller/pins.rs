@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use pinion_core::draw::Share;
 use pinion_core::ecosystem::Ecosystem;
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
@@ -40,7 +40,7 @@ pub struct PinsAnswer {
     /// The pins and the lines that are none; nothing if the caller has them already.
     pub pins: Option<(Arc<Pins>, Arc<Vec<String>>)>,
     /// Rollouts whose candidate is among them.
-    pub rollouts: Vec<RolloutId>,
+    pub exposed: Vec<Arc<Rollout>>,
 }
 
 /// Why an environment has a version.
@@ -109,10 +109,7 @@ impl Controller {
             pin_set: record.name.clone(),
             ecosystem: record.ecosystem,
             pins,
-            rollouts: exposed
-                .into_iter()
-                .map(|rollout| rollout.id.clone())
-                .collect(),
+            exposed: exposed.into_iter().map(Arc::clone).collect(),
         })
     }
 

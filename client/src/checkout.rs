@@ -150,11 +150,6 @@ impl Checkout {
         Outbox::at(&self.state)
     }
 
-    /// Where everything that is known here is kept.
-    pub(crate) fn state(&self) -> &Path {
-        &self.state
-    }
-
     /// Forgets everything that is known here.
     pub(crate) fn remove(self) -> Result<(), Failure> {
         std::fs::remove_dir_all(&self.state)

@@ -1,7 +1,10 @@
 //! The subcommands, one file each; here only who does what.
 
+mod apply;
 mod completions;
 mod consent;
+mod env;
+mod exec;
 mod hold;
 mod join;
 mod leave;
@@ -13,6 +16,8 @@ mod status;
 mod sync;
 mod telemetry;
 mod token;
+mod undo;
+mod verify;
 mod watch;
 mod why;
 
@@ -42,10 +47,14 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(args) => return run::run(session, &args).await,
+        Command::Exec(args) => return exec::exec(session, &args).await,
+        Command::Verify(_) => return verify::verify(session),
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,
         Command::Leave(args) => leave::leave(session, &args).await,
         Command::Sync(args) => sync::sync(session, &args).await,
+        Command::Env(args) => env::env(session, &args),
+        Command::Undo(args) => undo::undo(session, &args),
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

@@ -106,6 +106,14 @@ impl Tool {
         }
     }
 
+    /// Whether applied pins resolve at once, rather than with the next install.
+    pub const fn takes_at_once(self) -> bool {
+        match self {
+            Self::Pip | Self::UvPip | Self::Pnpm => false,
+            Self::Uv | Self::Npm | Self::Yarn | Self::Cargo | Self::Go => true,
+        }
+    }
+
     /// The tool that a checkout uses for packages of an ecosystem, by its lockfiles and manifests.
     ///
     /// # Errors

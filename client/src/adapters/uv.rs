@@ -11,6 +11,7 @@ use pinion_core::ecosystem::Ecosystem;
 use super::attempt::as_many_as_go;
 use super::overlay::Overlay;
 use super::pinned::Pinned;
+use super::pip::constrain;
 use super::process::{Place, ToolError};
 use super::verification::{Reasons, Resolved};
 use super::{Adapter, Put};
@@ -58,10 +59,9 @@ impl Adapter for Uv {
             place.call("uv", &words).done().map(drop)
         };
         as_many_as_go(&wanted, &mut lock, &mut refused)?;
-        Ok(Put {
-            refused,
-            ..Put::default()
-        })
+        // For those who run `uv pip` in the project's environment.
+        let Put { overlay, .. } = constrain(place);
+        Ok(Put { overlay, refused })
     }
 
     fn install(&self, place: &Place, _: &Overlay, _: &[Pinned]) -> Result<(), ToolError> {

@@ -38,6 +38,7 @@ mod cargo;
 mod go;
 mod npm;
 mod npm_range;
+mod npm_tree;
 mod package_json;
 mod pip;
 mod pnpm;

@@ -7,9 +7,9 @@ use super::verification::Reasons;
 /// Tries all pins at once; if the tool refuses, halves of them, down to single ones.
 ///
 /// What a single pin is refused for is noted, and the others go on. A tool that cannot be run is an error.
-pub(super) fn as_many_as_go(
-    pins: &[&Pinned],
-    attempt: &mut dyn FnMut(&[&Pinned]) -> Result<(), ToolError>,
+pub(super) fn as_many_as_go<'a>(
+    pins: &[&'a Pinned],
+    attempt: &mut dyn FnMut(&[&'a Pinned]) -> Result<(), ToolError>,
     refused: &mut Reasons,
 ) -> Result<(), ToolError> {
     if pins.is_empty() {

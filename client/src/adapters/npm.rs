@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::attempt::as_many_as_go;
 use super::npm_range::admits;
+use super::npm_tree::{Dependent, Resolution, nodes};
 use super::overlay::Overlay;
 use super::package_json::PackageJson;
 use super::pinned::Pinned;
@@ -20,7 +21,7 @@ use super::{Adapter, Put};
 
 pub(super) struct Npm;
 
-const LOCKFILES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
+pub(super) const LOCKFILES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 
 impl Adapter for Npm {
     fn edits(&self, place: &Place) -> Result<Vec<PathBuf>, ToolError> {
@@ -89,7 +90,7 @@ impl Adapter for Npm {
     }
 }
 
-fn npm(place: &Place, words: &[&str]) -> Call {
+pub(super) fn npm(place: &Place, words: &[&str]) -> Call {
     let quiet = [
         "--no-audit",
         "--no-fund",
@@ -100,10 +101,10 @@ fn npm(place: &Place, words: &[&str]) -> Call {
 }
 
 /// Overrides what only others ask for.
-fn override_all(
+fn override_all<'a>(
     place: &Place,
     manifest: &PackageJson,
-    mut pins: Vec<&Pinned>,
+    mut pins: Vec<&'a Pinned>,
     refused: &mut Reasons,
 ) -> Result<(), ToolError> {
     pins.retain(|pinned| {
@@ -121,12 +122,14 @@ fn override_all(
         let version = pinned.version.to_string();
         (format!("{}@{version}", pinned.name()), version)
     };
+    let resolution = Resolution::read(place)?;
     let mut good = Vec::new();
     let mut has_failed = false;
-    let mut attempt = |pins: &[&Pinned]| {
-        let mut all = good.clone();
-        all.extend(pins.iter().map(|pinned| entry(pinned)));
-        manifest.write("overrides", &all)?;
+    let mut attempt = |pins: &[&'a Pinned]| {
+        let all: Vec<_> = good.iter().chain(pins).copied().collect();
+        let entries: Vec<_> = all.iter().map(|pinned| entry(pinned)).collect();
+        manifest.write("overrides", &entries)?;
+        resolution.forget(place, &all)?;
         let done = npm(place, &["install"]).done();
         match &done {
             Ok(_) => good = all,
@@ -136,7 +139,9 @@ fn override_all(
     };
     as_many_as_go(&pins, &mut attempt, refused)?;
     if has_failed {
-        manifest.write("overrides", &good)?;
+        let entries: Vec<_> = good.iter().map(|pinned| entry(pinned)).collect();
+        manifest.write("overrides", &entries)?;
+        resolution.forget(place, &good)?;
         npm(place, &["install"]).done()?;
     }
     Ok(())
@@ -189,21 +194,17 @@ fn collect(node: &Value, resolved: &mut Resolved) {
 
 /// Who keeps a pin out, as in "`is-odd@0.1.2` asks for ^3.0.0".
 fn explain(place: &Place, pinned: &Pinned) -> Result<String, ToolError> {
-    let answer = npm(place, &["explain", "--json", pinned.name()]).answer()?;
-    let nodes: Vec<Value> = answer.json().unwrap_or_default();
-    let dependents = nodes
-        .iter()
-        .filter_map(|node| node.get("dependents")?.as_array());
-    let told = dependents.flatten().filter_map(|edge| {
-        let spec = edge.get("spec")?.as_str()?;
-        let from = edge.get("from")?;
-        let name = from
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or("package.json");
-        let version = from.get("version").and_then(Value::as_str);
-        let who = version.map_or(name.to_owned(), |version| format!("{name}@{version}"));
-        (!admits(spec, pinned)).then(|| format!("`{who}` asks for `{spec}`"))
+    let nodes = nodes(place, pinned)?;
+    let dependents = nodes.iter().flat_map(|node| &node.dependents);
+    let told = dependents.filter(|edge| !admits(edge.asked(), pinned));
+    let told = told.map(|edge| {
+        let Dependent { from, .. } = edge;
+        let who = match (&from.name, &from.version) {
+            (Some(name), Some(version)) => format!("{name}@{version}"),
+            (Some(name), None) => name.clone(),
+            (None, _) => "package.json".to_owned(),
+        };
+        format!("`{who}` asks for `{}`", edge.asked())
     });
     let told = told.take(3).collect::<Vec<_>>().join("; ");
     Ok(match told.as_str() {

@@ -89,8 +89,16 @@ pub(crate) enum Command {
     Join(environment::Join),
     /// Forget this checkout, on the server and here.
     Leave(environment::Leave),
-    /// Fetch the pins and write the constraints file.
+    /// Fetch the pins and apply them to the checkout.
     Sync(environment::Sync),
+    /// Run one command with the pins, applied for that time only.
+    Exec(environment::Exec),
+    /// Print the variables of the applied pins, for a shell or direnv.
+    Env(environment::Env),
+    /// Say which of the applied pins really took.
+    Verify(environment::Verify),
+    /// Put back every file that applying pins changed.
+    Undo(environment::Undo),
     /// Run a command with the pins, and report how it went if the owner agreed.
     Run(environment::Run),
     /// Say why this checkout has a package's version.

@@ -8,10 +8,12 @@ mod files;
 mod outbox;
 mod saved_pins;
 mod state_folder;
+mod taken;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use pinion_client::adapters::Project;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +26,7 @@ pub(crate) use files::{read_if_there, write_whole};
 pub(crate) use outbox::{Delivery, Outbox};
 pub(crate) use saved_pins::SavedPins;
 pub(crate) use state_folder::StateFolder;
+pub(crate) use taken::Taken;
 
 /// What was agreed on when the checkout joined.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -133,6 +136,21 @@ impl Checkout {
     /// Keeps that the server confirmed the pins that are here.
     pub(crate) fn confirm_pins(&self, pins: &SavedPins) -> Result<(), Failure> {
         pins.store(&self.state.join("pins.json"))
+    }
+
+    /// What was found when the pins were last verified.
+    pub(crate) fn taken(&self) -> Result<Option<Taken>, Failure> {
+        Taken::load(&self.state.join("taken.json"))
+    }
+
+    /// Keeps what was found.
+    pub(crate) fn save_taken(&self, taken: &Taken) -> Result<(), Failure> {
+        taken.store(&self.state.join("taken.json"))
+    }
+
+    /// How pins are applied here: to this checkout, with what is kept beside the rest that is known of it.
+    pub(crate) fn project(&self) -> Project {
+        Project::new(&self.membership.checkout, &self.state)
     }
 
     /// The reports that wait, and those that were sent.

@@ -1,9 +1,12 @@
 //! The subcommands, one file each; here only who does what.
 
+mod apply;
 mod bisect;
 mod completions;
 mod consent;
 mod doctor;
+mod env;
+mod exec;
 mod hold;
 mod join;
 mod leave;
@@ -16,6 +19,8 @@ mod status;
 mod sync;
 mod telemetry;
 mod token;
+mod undo;
+mod verify;
 mod watch;
 mod why;
 
@@ -47,10 +52,14 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Run(args) => return run::run(session, &args).await,
         Command::Doctor => return doctor::doctor(session).await,
         Command::Bisect(args) => return bisect::bisect(session, &args).await,
+        Command::Exec(args) => return exec::exec(session, &args).await,
+        Command::Verify(_) => return verify::verify(session),
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,
         Command::Leave(args) => leave::leave(session, &args).await,
         Command::Sync(args) => sync::sync(session, &args).await,
+        Command::Env(args) => env::env(session, &args),
+        Command::Undo(args) => undo::undo(session, &args),
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

@@ -88,6 +88,7 @@ mod tests {
             verbatim_lines: vec!["git+https://example.org/x#egg=x".into()],
             rollouts: vec!["ro-1".into(), "ro-2".into()],
             repeat_failures: false,
+            exposures: vec![],
         }
     }
 

@@ -1,7 +1,7 @@
 //! The Rust SDK of Pinion: connect to a server, pull pins, report outcomes.
 //!
-//! The `pinion` command is built on it. What lives here needs no terminal and no state on disk;
-//! consent, checkouts and everything printed belong to the command.
+//! The `pinion` command is built on it. What lives here needs no terminal, and no state on disk but the
+//! folder that [`adapters`] are given; consent, checkouts and everything printed belong to the command.
 //!
 //! ```no_run
 //! use pinion_client::{ConnectOptions, Pins, Run, reports};
@@ -27,6 +27,7 @@
 //! Every call has a deadline ([`ConnectOptions::deadline`]); every error is an [`Error`], and what
 //! a server refused says which field was wrong and what to do next ([`Refusal::sentences`]).
 
+pub mod adapters;
 pub mod bisect;
 pub mod connection;
 pub mod constraints;

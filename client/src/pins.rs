@@ -25,6 +25,8 @@ pub struct Pins {
     pub rollouts: Vec<String>,
     /// Whether a failing run is to be repeated once with the baseline, see [`Pins::baseline`].
     pub repeat_failures: bool,
+    /// What each of them tries.
+    pub exposures: Vec<v1::Exposure>,
 }
 
 impl Pins {
@@ -98,6 +100,7 @@ impl From<v1::GetPinsResponse> for Pins {
             pin_set,
             ecosystem: _,
             repeat_failures,
+            exposures,
         } = response;
         Self {
             etag,
@@ -108,6 +111,7 @@ impl From<v1::GetPinsResponse> for Pins {
             verbatim_lines,
             rollouts,
             repeat_failures,
+            exposures,
         }
     }
 }

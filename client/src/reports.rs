@@ -39,6 +39,15 @@ impl Run {
         }
     }
 
+    /// The same run with those of its rollouts that are among `rollouts`: what it really used.
+    pub fn narrowed(&self, rollouts: &[String]) -> Self {
+        let used = self.rollouts.iter();
+        Self {
+            rollouts: used.filter(|one| rollouts.contains(one)).cloned().collect(),
+            ..self.clone()
+        }
+    }
+
     /// The report that it began.
     pub fn started(&self) -> Report {
         self.report(Outcome::Started, Category::Unspecified, None)

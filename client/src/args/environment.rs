@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use pinion_client::adapters::Tool;
 use pinion_client::bisect::Confidence;
 use pinion_client::v1;
 
@@ -50,8 +52,15 @@ pub(crate) struct Leave {
 /// `pinion sync`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-stdout has the lines that point pip and uv at the file and nothing else, so that this works:
+stdout has the lines that point the tool at the pins and nothing else, so that this works:
   eval \"$(pinion sync)\"
+
+Where the tool takes pins from outside the project, no file of the checkout is touched: pip, uv pip \
+(PIP_CONSTRAINT, UV_CONSTRAINT), pnpm, Go (GOWORK), cargo from 1.97. Else its files are edited: cargo \
+(Cargo.lock), a uv project (uv.lock), npm and yarn (package.json and the lockfile; these install too). What \
+the files held is noted outside the checkout first; `pinion undo` puts it back.
+
+Pins that the project's own bounds keep out are told; it is no error.
 
 When the server is away, the last good pins stay in use: a warning says how old they are, and the exit \
 code is 0, or 5 with --fresh. Without any pins yet it is 5.")]
@@ -65,6 +74,86 @@ pub(crate) struct Sync {
     /// Fail with 5 when the server is away, even though older pins are here.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// The tool that the pins are for; without it: what lockfiles and manifests tell.
+    #[arg(long, value_name = "NAME", value_parser = tool())]
+    pub(crate) tool: Option<Tool>,
+    /// Fetch the pins and write the constraints file, and leave the checkout alone.
+    #[arg(long, conflicts_with = "tool")]
+    pub(crate) no_apply: bool,
+}
+
+/// The tools, as clap takes them.
+fn tool() -> impl TypedValueParser<Value = Tool> {
+    PossibleValuesParser::new(Tool::ALL.map(Tool::as_str)).try_map(|name| name.parse::<Tool>())
+}
+
+/// `pinion exec`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+The command gets the last pins that a sync fetched, by the variables of the tool, or by edits of its files \
+that are undone when the command has ended, and the signals that pinion gets. Nothing is reported: that is \
+what `pinion run` does.
+
+Afterwards it is said which pins did not take. pinion exits as the command did: its own status, 128 + n \
+after signal n, 127 if there is no such command, 126 if it cannot be run. If pinion itself is killed \
+meanwhile, `pinion undo` puts the files back.")]
+pub(crate) struct Exec {
+    /// The tool that the pins are for; without it: what lockfiles and manifests tell.
+    #[arg(long, value_name = "NAME", value_parser = tool())]
+    pub(crate) tool: Option<Tool>,
+    /// Do not look which pins took.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `pinion env`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Prints what the last sync printed, at once and without a server. For direnv, in .envrc:
+  eval \"$(pinion env)\"")]
+pub(crate) struct Env {
+    /// Who reads the printed lines.
+    #[arg(long, value_name = "SHELL", default_value = "sh")]
+    pub(crate) shell: EnvForm,
+}
+
+/// How variables are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnvForm {
+    /// POSIX sh, bash, zsh.
+    Sh,
+    /// fish.
+    Fish,
+    /// One JSON object.
+    Json,
+}
+
+/// `pinion verify`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Asks the tool itself (pip inspect, uv pip list, uv export, npm ls, pnpm ls, yarn info or list, cargo \
+metadata, go list -m) and holds the answer against the pins that were applied. Exits with 1 if a pin did not \
+take. What is found also decides what a run reports: only rollouts whose candidate really took.")]
+pub(crate) struct Verify {}
+
+/// `pinion undo`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Puts back every file that applying pins changed, byte for byte, also after a pinion that was killed. A file \
+that somebody else changed since is left alone, and so is everything else: the difference is shown and the \
+exit code is 1.")]
+pub(crate) struct Undo {
+    /// Put back files that somebody else changed since, too; what they hold now is kept aside.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// A shell whose syntax is printed.
@@ -79,7 +168,7 @@ pub(crate) enum Shell {
 /// `pinion run`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-The command gets PIP_CONSTRAINT and UV_CONSTRAINT, and the signals that pinion gets. pinion exits as it \
+The command gets what the last sync printed (PIP_CONSTRAINT, GOWORK, ...), and the signals that pinion gets. pinion exits as it \
 did: its own status, 128 + n after signal n, 127 if there is no such command, 126 if it cannot be run.
 
 What is reported, and only with consent:

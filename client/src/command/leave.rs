@@ -1,5 +1,6 @@
 //! `pinion leave`: forget this checkout, there and here.
 
+use pinion_client::adapters::{self, Insist};
 use pinion_client::{Connection, Error, v1};
 use tonic::Code;
 
@@ -8,8 +9,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Patience, Session};
 
+use super::undo::tell_restored;
+
 pub(super) async fn leave(session: &Session, args: &Leave) -> Result<(), Failure> {
     let checkout = session.joined()?;
+    // The journal goes with everything else that is known here.
+    tell_restored(session, &adapters::undo(&checkout.project(), Insist::No)?);
     let pin_set = checkout.membership.pin_set.clone();
     if args.local {
         checkout.remove()?;

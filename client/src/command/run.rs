@@ -2,12 +2,14 @@
 //!
 //! The command comes first: nothing here may change how it ends, or keep it waiting for a server.
 
-mod child;
+pub(super) mod child;
 mod junit_files;
 mod reporting;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use pinion_client::adapters::Kept;
 use pinion_client::ingest::{Ending, Verdict, conclude};
 use pinion_client::{Run, v1};
 
@@ -20,7 +22,7 @@ use child::Command;
 use junit_files::JunitFiles;
 use reporting::Reporting;
 
-use super::sync::location;
+use super::apply;
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, Failure> {
     let checkout = session.joined()?;
@@ -32,10 +34,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
             .terminal
             .warn("there are no pins yet, so the command runs without; `pinion sync` fetches them");
     }
-    let pinned = usable.map(|_| location(&constraints));
+    let environment = usable.map(|_| environment(&checkout)).unwrap_or_default();
     let junit = JunitFiles::before(&args.junit);
 
-    let mut command = match Command::spawn(&args.command, pinned.as_deref()) {
+    let mut command = match Command::spawn_with(&args.command, environment) {
         Ok(command) => command,
         Err(error) => {
             session
@@ -60,10 +62,40 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
             "the command exited with 0, but its test report has failures: reported as failed";
         session.terminal.warn(note);
     }
-    if let Some(reporting) = reporting {
+    if let Some(mut reporting) = reporting {
+        if let Some(took) = usable.and_then(|pins| rollouts_that_took(session, &checkout, pins)) {
+            reporting.narrow(&took);
+        }
         reporting.end(session, &verdict).await;
     }
     Ok(ExitCode::from(child::exit_code(ending)))
+}
+
+/// The variables of what the last sync applied.
+fn environment(checkout: &Checkout) -> Vec<(OsString, OsString)> {
+    match Kept::find(&checkout.project()) {
+        Ok(Some(kept)) => kept.overlay().environment(),
+        _ => Vec::new(),
+    }
+}
+
+/// The rollouts whose candidate this run really had. Asked only where there are any; nothing if the tool
+/// cannot tell.
+fn rollouts_that_took(
+    session: &Session,
+    checkout: &Checkout,
+    pins: &SavedPins,
+) -> Option<Vec<String>> {
+    if pins.rollouts.is_empty() {
+        return None;
+    }
+    let kept = Kept::find(&checkout.project()).ok()??;
+    let whole = pins.whole().filter(|pins| pins.etag == kept.etag())?;
+    let found = kept.verify(&checkout.project(), &whole.pins).ok()?;
+    let told = apply::tell(session, checkout, &whole, &found);
+    told.ok()?;
+    let taken = checkout.taken().ok()?;
+    Some(pins.rollouts_that_took(taken.as_ref()))
 }
 
 /// Announces the run, unless its owner did not agree to that.

@@ -48,6 +48,7 @@ struct Shared {
     mood: Mutex<Mood>,
     heard: Mutex<Heard>,
     version: Mutex<String>,
+    served: Mutex<Option<v1::GetPinsResponse>>,
 }
 
 #[derive(Clone)]
@@ -79,6 +80,7 @@ impl Stub {
             mood: Mutex::new(Mood::Well),
             heard: Mutex::default(),
             version: Mutex::new("1.0".to_owned()),
+            served: Mutex::default(),
         });
         let services = Services(shared.clone());
         let _inside = runtime.enter();
@@ -114,6 +116,11 @@ impl Stub {
 
     pub(crate) fn pin(&self, version: &str) {
         *self.shared.version.lock().expect("not poisoned") = version.to_owned();
+    }
+
+    /// Serves these pins instead.
+    pub(crate) fn serve(&self, pins: v1::GetPinsResponse) {
+        *self.shared.served.lock().expect("not poisoned") = Some(pins);
     }
 
     pub(crate) fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
@@ -262,6 +269,17 @@ impl PinService for Services {
         request: Request<v1::GetPinsRequest>,
     ) -> Result<Response<v1::GetPinsResponse>, Status> {
         let request = self.enter(request).await;
+        if let Some(pins) = self.0.served.lock().expect("not poisoned").clone() {
+            let unchanged = request.etag == pins.etag;
+            return Ok(Response::new(match unchanged {
+                true => v1::GetPinsResponse {
+                    etag: pins.etag,
+                    unchanged,
+                    ..Default::default()
+                },
+                false => pins,
+            }));
+        }
         let version = self.0.version.lock().expect("not poisoned").clone();
         let etag = format!("etag-{version}");
         if request.etag == etag {

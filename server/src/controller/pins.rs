@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pinion_core::draw::Share;
 use pinion_core::ecosystem::Ecosystem;
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
@@ -41,7 +41,7 @@ pub struct PinsAnswer {
     /// The pins and the lines that are none; nothing if the caller has them already.
     pub pins: Option<(Arc<Pins>, Arc<Vec<String>>)>,
     /// Rollouts whose candidate is among them.
-    pub rollouts: Vec<RolloutId>,
+    pub exposed: Vec<Arc<Rollout>>,
     /// Whether a failing run is to be repeated with the baseline.
     pub repeat_failures: bool,
 }
@@ -114,10 +114,7 @@ impl Controller {
             pin_set: record.name.clone(),
             ecosystem: record.ecosystem,
             pins,
-            rollouts: exposed
-                .into_iter()
-                .map(|rollout| rollout.id.clone())
-                .collect(),
+            exposed: exposed.into_iter().map(Arc::clone).collect(),
             repeat_failures: environment
                 .is_some_and(|environment| repeats(&snapshot, entry, environment)),
         })

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::checkout::write_whole;
-use crate::command::sync::location;
 use crate::failure::Failure;
+use pinion_client::adapters::location;
 
 /// Variables that make pip and uv take the pins of a file.
 const VARIABLES: [&str; 2] = ["PIP_CONSTRAINT", "UV_CONSTRAINT"];

@@ -5,10 +5,10 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::checkout::{Checkout, Consent};
-use crate::command::sync::location;
 use crate::failure::Failure;
 use crate::session::do_not_track;
 use crate::times::age;
+use pinion_client::adapters::location;
 
 use super::check::Check;
 

@@ -1,6 +1,6 @@
 //! The command itself: its environment, the signals it gets, how it ended.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitStatus;
 
@@ -8,7 +8,7 @@ use pinion_client::ingest::Ending;
 use tokio::process::Child;
 
 /// A running command.
-pub(super) struct Command {
+pub(in crate::command) struct Command {
     child: Child,
     #[cfg(unix)]
     signals: signals::Forwarded,
@@ -17,14 +17,14 @@ pub(super) struct Command {
 /// Why a command does not run.
 #[derive(Debug, thiserror::Error)]
 #[error("`{program}` cannot be run: {cause}")]
-pub(super) struct SpawnError {
+pub(in crate::command) struct SpawnError {
     program: String,
     cause: io::Error,
 }
 
 impl SpawnError {
     /// As shells have it: 127 for no such command, 126 for one that cannot be run.
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(in crate::command) fn exit_code(&self) -> u8 {
         match self.cause.kind() {
             io::ErrorKind::NotFound => 127,
             _ => 126,
@@ -33,8 +33,11 @@ impl SpawnError {
 }
 
 impl Command {
-    /// Starts a command; `constraints` is where pip and uv find the pins.
-    pub(super) fn spawn(words: &[OsString], constraints: Option<&str>) -> Result<Self, SpawnError> {
+    /// Starts a command with these variables.
+    pub(in crate::command) fn spawn_with(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self, SpawnError> {
         let failed = |cause| SpawnError {
             program: words[0].to_string_lossy().into_owned(),
             cause,
@@ -43,12 +46,7 @@ impl Command {
         #[cfg(unix)]
         let signals = signals::Forwarded::catch().map_err(failed)?;
         let mut command = tokio::process::Command::new(&words[0]);
-        command.args(&words[1..]);
-        if let Some(constraints) = constraints {
-            for name in ["PIP_CONSTRAINT", "UV_CONSTRAINT"] {
-                command.env(name, beside(std::env::var_os(name).as_deref(), constraints));
-            }
-        }
+        command.args(&words[1..]).envs(environment);
         Ok(Self {
             child: command.spawn().map_err(failed)?,
             #[cfg(unix)]
@@ -57,7 +55,7 @@ impl Command {
     }
 
     /// Waits for the end, passing on the signals that come meanwhile.
-    pub(super) async fn ending(&mut self) -> Ending {
+    pub(in crate::command) async fn ending(&mut self) -> Ending {
         #[cfg(unix)]
         loop {
             tokio::select! {
@@ -71,19 +69,8 @@ impl Command {
 }
 
 /// What this process exits with after the command ended so.
-pub(super) fn exit_code(ending: Ending) -> u8 {
+pub(in crate::command) fn exit_code(ending: Ending) -> u8 {
     u8::try_from(super::status(ending) & 0xff).expect("masked to a byte")
-}
-
-/// Constraints that were there already stay: pip and uv take several, with blanks between.
-fn beside(given: Option<&OsStr>, ours: &str) -> OsString {
-    match given.map(OsStr::to_string_lossy) {
-        Some(given) if given.split_whitespace().any(|file| file == ours) => {
-            given.into_owned().into()
-        }
-        Some(given) if !given.trim().is_empty() => format!("{given} {ours}").into(),
-        _ => ours.into(),
-    }
 }
 
 fn ended(status: io::Result<ExitStatus>) -> Ending {
@@ -166,20 +153,6 @@ mod signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn constraints_that_were_there_stay() {
-        assert_eq!(beside(None, "/ours"), "/ours");
-        assert_eq!(beside(Some(OsStr::new(" ")), "/ours"), "/ours");
-        assert_eq!(
-            beside(Some(OsStr::new("/theirs")), "/ours"),
-            "/theirs /ours"
-        );
-        assert_eq!(
-            beside(Some(OsStr::new("/theirs /ours")), "/ours"),
-            "/theirs /ours"
-        );
-    }
 
     #[test]
     fn a_signal_is_told_as_a_shell_tells_it() {

@@ -45,6 +45,11 @@ impl Reporting {
         Self { run, outbox, link }
     }
 
+    /// Reports from now on about these rollouts of the announced ones alone.
+    pub(super) fn narrow(&mut self, rollouts: &[String]) {
+        self.run = self.run.narrowed(rollouts);
+    }
+
     /// Reports how it ended, and says so if that could not be done.
     pub(super) async fn end(self, session: &Session, verdict: &Verdict) {
         let report = match verdict {

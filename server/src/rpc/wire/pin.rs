@@ -1,5 +1,6 @@
 //! Pins on the wire.
 
+use pinion_core::rollout::Rollout;
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, optional, pin_set};
@@ -20,7 +21,7 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         pin_set,
         ecosystem,
         pins,
-        rollouts,
+        exposed,
         repeat_failures,
     } = answer;
     let (list, verbatim_lines) = match pins {
@@ -33,10 +34,18 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         unchanged: pins.is_none(),
         pins: list,
         verbatim_lines,
-        rollouts: rollouts.iter().map(ToString::to_string).collect(),
+        rollouts: exposed.iter().map(|one| one.id.to_string()).collect(),
         pin_set: pin_set.to_string(),
         ecosystem: from_ecosystem(*ecosystem).into(),
         repeat_failures: *repeat_failures,
+        exposures: exposed.iter().map(|one| exposure(one)).collect(),
+    }
+}
+
+fn exposure(rollout: &Rollout) -> proto::Exposure {
+    proto::Exposure {
+        rollout: rollout.id.to_string(),
+        changes: rollout.changes.iter().map(from_change).collect(),
     }
 }
 

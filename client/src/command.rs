@@ -3,10 +3,13 @@
 mod completions;
 mod consent;
 mod hold;
+mod ingest;
 mod join;
 mod leave;
 mod man;
 mod pin_set;
+mod report;
+mod report_files;
 mod rollout;
 mod run;
 mod status;
@@ -23,6 +26,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
+
+pub(crate) use report_files::Named;
 
 /// Does what was asked and says how the process should exit.
 pub(crate) async fn run(args: Args) -> ExitCode {
@@ -46,6 +51,8 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Join(args) => join::join(session, &args).await,
         Command::Leave(args) => leave::leave(session, &args).await,
         Command::Sync(args) => sync::sync(session, &args).await,
+        Command::Report(args) => report::report(session, &args).await,
+        Command::Ingest(args) => return ingest::ingest(session, &args),
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

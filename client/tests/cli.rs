@@ -9,6 +9,10 @@ mod stub;
 mod checkout_facts;
 #[path = "cli/command_line_facts.rs"]
 mod command_line_facts;
+#[path = "cli/ingest_facts.rs"]
+mod ingest_facts;
+#[path = "cli/report_facts.rs"]
+mod report_facts;
 #[path = "cli/run_facts.rs"]
 mod run_facts;
 #[path = "cli/sdk_facts.rs"]

@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 use pinion_client::ingest::Ending;
 use tokio::process::Child;
 
+use super::output::Output;
+
 /// A running command.
 pub(super) struct Command {
     child: Child,
@@ -35,6 +37,22 @@ impl SpawnError {
 impl Command {
     /// Starts a command; `constraints` is where pip and uv find the pins.
     pub(super) fn spawn(words: &[OsString], constraints: Option<&str>) -> Result<Self, SpawnError> {
+        Self::start(words, constraints, |_| Ok(())).map(|(command, ())| command)
+    }
+
+    /// The same, with its output passed on and its end kept.
+    pub(super) fn spawn_read(
+        words: &[OsString],
+        constraints: Option<&str>,
+    ) -> Result<(Self, Output), SpawnError> {
+        Self::start(words, constraints, Output::of)
+    }
+
+    fn start<T>(
+        words: &[OsString],
+        constraints: Option<&str>,
+        prepare: impl FnOnce(&mut tokio::process::Command) -> io::Result<T>,
+    ) -> Result<(Self, T), SpawnError> {
         let failed = |cause| SpawnError {
             program: words[0].to_string_lossy().into_owned(),
             cause,
@@ -49,11 +67,13 @@ impl Command {
                 command.env(name, beside(std::env::var_os(name).as_deref(), constraints));
             }
         }
-        Ok(Self {
+        let prepared = prepare(&mut command).map_err(failed)?;
+        let command = Self {
             child: command.spawn().map_err(failed)?,
             #[cfg(unix)]
             signals,
-        })
+        };
+        Ok((command, prepared))
     }
 
     /// Waits for the end, passing on the signals that come meanwhile.

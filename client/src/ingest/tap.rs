@@ -49,6 +49,8 @@ struct Document {
     inner: Vec<Option<Fingerprint>>,
     /// The indent of the last failure that said how it looks: points above it only sum it up.
     told_at: Option<usize>,
+    /// The indent of the point on the line before, behind which a block of YAML may begin.
+    point_before: Option<usize>,
     /// The indent of the open block of YAML.
     block: Option<usize>,
 }
@@ -86,14 +88,17 @@ impl Document {
                 return;
             }
         }
+        let point_before = self.point_before.take();
         match line::parse(line) {
+            Line::BlockBegin if point_before.is_some_and(|before| indent > before) => {
+                self.block = Some(indent);
+            }
             Line::Version if indent == 0 => self.restart(tally),
             Line::Plan(plan) if indent == 0 => self.plan = self.plan.take().or(Some(plan)),
             Line::Point(point) => self.point(indent, &point, tally),
             Line::BailOut(reason) => self.bail_out(reason, tally),
-            Line::BlockBegin => self.block = Some(indent),
             Line::Comment(said) if !is_harness_comment(said) => self.keep(said),
-            Line::Version | Line::Plan(_) | Line::Comment(_) | Line::Other => {}
+            Line::Version | Line::Plan(_) | Line::BlockBegin | Line::Comment(_) | Line::Other => {}
         }
     }
 
@@ -106,6 +111,7 @@ impl Document {
 
     fn point(&mut self, indent: usize, point: &Point<'_>, tally: &mut Tally) {
         self.tell(tally);
+        self.point_before = Some(indent);
         let marks = match (point.directive, point.is_ok) {
             (Directive::Skip, _) => Marks::SKIPPED,
             (Directive::Todo, false) => Marks::EXPECTED_FAILURE,

@@ -81,7 +81,7 @@ impl Stream {
                 };
                 keep(&kept, &buffer[..length]);
                 // A reader that has gone: the command is to notice it as it would without us.
-                if to.write_all(&buffer[..length]).is_err() {
+                if write_whole(&mut to, &buffer[..length]).is_err() {
                     break;
                 }
             }
@@ -90,6 +90,22 @@ impl Stream {
         });
         Self { tail, ended }
     }
+}
+
+/// Writes all of it, also where a busy reader is met by "would block".
+fn write_whole(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn keep(tail: &Mutex<Vec<u8>>, bytes: &[u8]) {

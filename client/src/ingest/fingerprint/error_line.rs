@@ -164,14 +164,16 @@ fn frames_below(lines: &[&str]) -> Option<ErrorLine> {
         .rev()
         .find_map(|line| line.trim_start().strip_prefix("Caused by: "));
     let cause = cause.or_else(|| {
-        // Node.js shows a cause in brackets.
-        let inner = lines.iter().rev();
-        inner
-            .filter_map(|line| line.trim_start().strip_prefix("[cause]: "))
-            .next()
+        // Node.js shows a cause as a property.
+        let inner = lines.iter().rev().map(|line| line.trim_start());
+        let mut inner = inner.filter_map(|line| {
+            let cause = line.strip_prefix("[cause]: ");
+            cause.or_else(|| line.strip_prefix("cause: "))
+        });
+        inner.find(|cause| exception_name(cause).is_some())
     });
     if let Some(cause) = cause {
-        return Some(ErrorLine::plain(cause.trim_end_matches(" {")));
+        return Some(ErrorLine::plain(line_of_exception(cause)));
     }
     let above = &lines[..first_frame];
     let head = above
@@ -193,18 +195,23 @@ fn exception(lines: &[&str]) -> Option<ErrorLine> {
     Some(ErrorLine::plain(line_of_exception(line)))
 }
 
-fn line_of_exception(line: &str) -> &str {
+/// The exception's name and message, without thread and code: `AssertionError [ERR_ASSERTION]: ...` is the
+/// same as `AssertionError: ...`.
+fn line_of_exception(line: &str) -> String {
     let line = line.trim();
     let line = line.strip_prefix("Uncaught ").unwrap_or(line);
     let found = IN_THREAD.find(line).map_or(0, |prefix| prefix.end());
-    line[found..].trim_end_matches(" {")
+    let line = line[found..].trim_end_matches(" {");
+    CODE.replace(line, "$1").into_owned()
 }
+
+static CODE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\w+) \[\w+\]"));
 
 static IN_THREAD: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^Exception in thread "[^"]*" "#));
 
-fn exception_name(line: &str) -> Option<&str> {
+fn exception_name(line: &str) -> Option<String> {
     let line = line_of_exception(line);
-    let found = EXCEPTION.captures(line)?;
+    let found = EXCEPTION.captures(&line)?;
     let name = found.get(1)?.as_str();
     let ends_well = [
         "Error",
@@ -218,12 +225,11 @@ fn exception_name(line: &str) -> Option<&str> {
     let last = name.rsplit(['.', '$']).next().unwrap_or(name);
     let is_named = ends_well.iter().any(|ending| last.ends_with(ending));
     // A bare warning is only told.
-    (is_named && name != "Warning").then_some(name)
+    (is_named && name != "Warning").then(|| name.to_owned())
 }
 
-static EXCEPTION: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"^([A-Za-z_][\w$]*(?:[.:][\w$]+)*)(?: \[[A-Z_0-9a-z]+\]| \(\w+\))?(?::(?: |$).*|)$")
-});
+static EXCEPTION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"^([A-Za-z_][\w$]*(?:[.:][\w$]+)*)(?: \(\w+\))?(?::(?: |$).*|)$"));
 
 /// `x_test.go:19: message`: the last one, since `t.Fatal` ends the test. testify's message stands below.
 fn go_test(lines: &[&str]) -> Option<ErrorLine> {
@@ -294,7 +300,7 @@ mod tests {
         let node = "file:///x.mjs:3\n  f()\n  ^\n\nTypeError: f is not a function\n    at file:///x.mjs:3:3\n    at ModuleJob.run (node:internal/x:1:2)\n\nNode.js v20.1.0\n";
         assert_eq!(text(node), "TypeError: f is not a function");
         let coded = "AssertionError [ERR_ASSERTION]: 1 == 2\n    at Test.<anonymous> (/x/y.js:1:2) {\n  code: 'E'\n}";
-        assert_eq!(text(coded), "AssertionError [ERR_ASSERTION]: 1 == 2");
+        assert_eq!(text(coded), "AssertionError: 1 == 2");
     }
 
     #[test]

@@ -51,6 +51,12 @@ fn yaml_that_looks_like_results_is_none() {
 }
 
 #[test]
+fn dashes_in_output_begin_no_block() {
+    let found = counts("1..2\nok 1\n# a picture\n---\nok 2\n");
+    assert_eq!((found.tests, found.suite_failures), (2, 0));
+}
+
+#[test]
 fn a_bail_out_is_a_failure_and_ends_the_counting() {
     let found = counts("1..5\nok 1\n    Bail out! disk full\nok 2\nnot ok 3\n");
     assert_eq!(

@@ -47,6 +47,8 @@ pub struct Scenario {
     pub on_inconclusive: OnInconclusive,
     /// Whether failing runs are repeated with the baseline, and count only if that passes.
     pub repeat_failures: bool,
+    /// Whether what follows the pilot begins with a working day, rather than as soon as the pilot is over.
+    pub whole_days: bool,
     /// How the share is raised.
     pub rule: Rule,
     /// Environments of the fleet.
@@ -141,6 +143,7 @@ impl Scenario {
             margin: None,
             on_inconclusive: OnInconclusive::Wait,
             repeat_failures: false,
+            whole_days: false,
             rule: Rule::Pinion,
             environments,
             failure_rate,

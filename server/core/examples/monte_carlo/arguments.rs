@@ -6,6 +6,7 @@ options, each with a value; lists are separated by commas:
   --rate 0.15,0.05,0.3        mean chance of a bad day
   --world plain,unrest,noisy  quiet; drift and an outage; 1 % noisy senders
   --outcomes raw,repeated     failing runs count, or are repeated with the baseline first
+  --epochs whole-days         stages follow the pilot at once, or begin with the next working day
   --harmless 2000             harmless rollouts of each
   --harmful 400               harmful rollouts of each
   --together 5,15             instead: blame among so many rollouts side by side
@@ -18,6 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) worlds: Vec<World>,
     /// Whether failures are repeated.
     pub(crate) repeats: Vec<bool>,
+    pub(crate) whole_days: bool,
     pub(crate) harmless: u64,
     pub(crate) harmful: u64,
     pub(crate) together: Vec<u32>,
@@ -48,6 +50,7 @@ impl Arguments {
             rates: vec![0.15, 0.05, 0.3],
             worlds: vec![World::Plain, World::Unrest, World::Noisy],
             repeats: vec![false, true],
+            whole_days: false,
             harmless: 2000,
             harmful: 400,
             together: Vec::new(),
@@ -60,6 +63,7 @@ impl Arguments {
                 "--rate" => arguments.rates = list(&value, number)?,
                 "--world" => arguments.worlds = list(&value, world)?,
                 "--outcomes" => arguments.repeats = list(&value, outcomes)?,
+                "--epochs" => arguments.whole_days = value == "whole-days",
                 "--harmless" => arguments.harmless = number(&value)?,
                 "--harmful" => arguments.harmful = number(&value)?,
                 "--together" => arguments.together = list(&value, number)?,

@@ -53,6 +53,7 @@ pub(crate) fn print(arguments: &Arguments) -> usize {
                 for repeat_failures in &arguments.repeats {
                     let mut scenario = Scenario::new(Policy::default(), *environments, *rate);
                     scenario.repeat_failures = *repeat_failures;
+                    scenario.whole_days = arguments.whole_days;
                     scenario.unrest = *world == World::Unrest;
                     scenario.noisy = if *world == World::Noisy { 0.01 } else { 0.0 };
                     missed += row(arguments, &scenario, *world);

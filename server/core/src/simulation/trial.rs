@@ -215,6 +215,10 @@ impl Trial {
             clear,
         );
         if !matches!(next, Some((Step::Pilot(_), _))) {
+            if scenario.whole_days && !hour.is_multiple_of(u32::from(DAY_H)) {
+                self.due = hour.next_multiple_of(u32::from(DAY_H));
+                return;
+            }
             if is_watched(self.events.log_e()) && self.watched < WATCHES_MAX {
                 self.watched += 1;
                 self.due = hour + u32::from(DAY_H);

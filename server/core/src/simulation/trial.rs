@@ -19,6 +19,15 @@ use super::{DAY_H, Ending, OnInconclusive, Scenario, hours};
 /// The platforms of the fleet, the rare one last.
 const PLATFORMS: [&str; 2] = ["common", "rare"];
 
+/// Which evidence says harmful.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Detector {
+    /// Detector W.
+    Windows,
+    /// Detector E.
+    Events,
+}
+
 /// A rollout's statistics and where on the path it is.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -32,12 +41,26 @@ pub(super) struct Trial {
     guard: AssignmentGuard,
     place: Option<(Step, Share)>,
     epoch: Epoch,
+    /// First failures of exposed environments.
+    failures: Vec<ExposedFailure>,
+    /// Whose first failure is there.
+    has_failed: Vec<bool>,
     /// The hour in which it is decided about next.
     due: u32,
     watched: u32,
     /// The hour in which everybody was given the candidate.
     pub(super) full: Option<u32>,
     pub(super) ending: Option<Ending>,
+}
+
+/// The first failure of an environment that was exposed.
+#[derive(Debug)]
+pub(super) struct ExposedFailure {
+    pub(super) run: FailingRun,
+    /// The others that it had.
+    pub(super) partners: Partners,
+    /// The shares of all rollouts then.
+    pub(super) shares: Vec<f64>,
 }
 
 /// What was fixed when the share was raised, and who has been revealed since.
@@ -85,6 +108,8 @@ impl Trial {
                 revealed: vec![0; environments],
                 counts: Counts::default(),
             },
+            failures: Vec::new(),
+            has_failed: vec![false; environments],
             due: if scenario.environments < POPULATION_MIN {
                 u32::MAX
             } else {
@@ -100,7 +125,7 @@ impl Trial {
         self.ending.is_none() && hour >= self.due
     }
 
-    /// Ends the epoch whose time has come and decides what follows. Returns what is blamed if the evidence
+    /// Ends the epoch whose time has come and decides what follows. Returns the detector that
     /// says harmful.
     pub(super) fn take_turn(
         &mut self,
@@ -109,14 +134,14 @@ impl Trial {
         fleet: &[Environment],
         names: &[String],
         partners: impl Fn(usize) -> Partners,
-    ) -> Option<Target> {
+    ) -> Option<Detector> {
         if self.epoch.is_open {
             if self.pool().len() < scenario.policy.minimum_environments as usize {
                 self.due = hour + self.bake(scenario);
                 return None;
             }
-            if let Some(blamed) = self.end_epoch(fleet, names) {
-                return Some(blamed);
+            if let Some(fired) = self.end_epoch(fleet, names) {
+                return Some(fired);
             }
         }
         if self.ending.is_none() {
@@ -137,15 +162,15 @@ impl Trial {
         !self.epoch.before.exposes(draw)
     }
 
-    fn end_epoch(&mut self, fleet: &[Environment], names: &[String]) -> Option<Target> {
+    fn end_epoch(&mut self, fleet: &[Environment], names: &[String]) -> Option<Detector> {
         self.epoch.is_open = false;
         if matches!(self.place, Some((Step::Full, _))) {
             self.ending = Some(Ending::Complete);
             return None;
         }
         self.reveal_passes(fleet, names);
-        if let Some(blamed) = self.blamed() {
-            return Some(blamed);
+        if let Some(fired) = self.fired() {
+            return Some(fired);
         }
         if self.guard.fires() {
             self.ending = Some(Ending::Frozen);
@@ -288,14 +313,15 @@ impl Trial {
         }
     }
 
-    /// Takes in a run that counts as failed. Returns what is blamed if the evidence says harmful.
+    /// Takes in a run that counts as failed. Returns the detector that says harmful.
     pub(super) fn observe(
         &mut self,
         scenario: &Scenario,
         run: &FailingRun,
         partners: Partners,
         names: &[String],
-    ) -> Option<Target> {
+        shares: &[f64],
+    ) -> Option<Detector> {
         let share = self.cohort.share();
         if self.ending.is_some() || share == Share::ZERO || share == Share::ONE {
             return None;
@@ -315,15 +341,22 @@ impl Trial {
             category: run.category,
             rate,
             categories: &self.prediction.categories,
-            platform: Some(PLATFORMS[usize::from(run.on_rare_platform)]),
+            platform: Some(platform_of(run)),
             partners: partners.names(names, &mut room),
             new_fingerprint: run.new_look,
         });
         // What others show hardly adds evidence; it is seen with the next exposed failure.
-        if exposed && (revealed || bet) {
-            return self.blamed();
+        if !exposed || !(revealed || bet) {
+            return None;
         }
-        None
+        if !std::mem::replace(&mut self.has_failed[run.index], true) {
+            self.failures.push(ExposedFailure {
+                run: *run,
+                partners,
+                shares: shares.to_vec(),
+            });
+        }
+        self.fired()
     }
 
     fn reveal_failure(&mut self, run: &FailingRun, exposed: bool, names: &[String]) -> bool {
@@ -340,21 +373,42 @@ impl Trial {
             stratum,
             failure: Some(run.category),
             exposed,
-            platform: Some(PLATFORMS[usize::from(run.on_rare_platform)]),
+            platform: Some(platform_of(run)),
             partners,
             count: 1,
         });
         true
     }
 
-    fn blamed(&self) -> Option<Target> {
+    fn fired(&self) -> Option<Detector> {
         if self.windows.fires() {
-            Some(self.windows.blame())
+            Some(Detector::Windows)
         } else if self.events.fires() {
-            Some(self.events.blame())
+            Some(Detector::Events)
         } else {
             None
         }
+    }
+
+    /// What carries the evidence.
+    pub(super) fn blame(&self, detector: Detector) -> Target {
+        match detector {
+            Detector::Windows => self.windows.blame(),
+            Detector::Events => self.events.blame(),
+        }
+    }
+
+    /// First failures of exposed environments that hit a target.
+    pub(super) fn failures<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> impl Iterator<Item = &'a ExposedFailure> {
+        self.failures.iter().filter(move |failure| match target {
+            Target::Any | Target::Pair(_) => true,
+            Target::Category(category) => failure.run.category == *category,
+            Target::Fingerprint(look) => failure.run.new_look == Some(*look),
+            Target::Platform(platform) => *platform == platform_of(&failure.run),
+        })
     }
 
     /// Everybody has the baseline again.
@@ -379,4 +433,8 @@ impl Trial {
             (None, None) => Ending::Open,
         }
     }
+}
+
+const fn platform_of(run: &FailingRun) -> &'static str {
+    PLATFORMS[run.on_rare_platform as usize]
 }

@@ -1,6 +1,6 @@
 //! A fleet, its days, and the rollouts that run in it, hour by hour.
 
-use crate::mixture::{PAIR_SLOTS, Target};
+use crate::mixture::{PAIR_SLOTS, Target, accomplice};
 use crate::outcome::{Category, Fingerprint};
 use crate::path;
 use crate::prediction::HISTORY_DAYS;
@@ -10,7 +10,7 @@ use super::day::{Causes, Day};
 use super::fleet::{self, Environment};
 use super::random::Random;
 use super::rival::Rival;
-use super::trial::Trial;
+use super::trial::{Detector, Trial};
 use super::{Course, DAY_H, Ending, HORIZON_H, Harm, Rule, Scenario, hours};
 
 /// Rollouts that run side by side begin within so many hours.
@@ -31,12 +31,16 @@ impl Partners {
     ) -> &'r [&'n str] {
         let mut count = 0;
         for (slot, name) in names.iter().enumerate().take(PAIR_SLOTS) {
-            if self.0 >> slot & 1 == 1 {
+            if self.has(slot) {
                 room[count] = name;
                 count += 1;
             }
         }
         &room[..count]
+    }
+
+    const fn has(self, slot: usize) -> bool {
+        self.0 >> slot & 1 == 1
     }
 
     const fn without(self, slot: usize) -> Self {
@@ -95,6 +99,8 @@ pub(super) struct World<'a> {
     order: Random,
     rollouts: Vec<Rollout>,
     begins: Vec<u32>,
+    /// Their shares, where there are several.
+    shares: Vec<f64>,
     /// What rollouts are called as partners; one that is in place already comes last.
     names: Vec<String>,
     /// Rollouts whose candidates do the harm, all of them together.
@@ -151,6 +157,7 @@ impl<'a> World<'a> {
             names: (0..=rollouts.len()).map(super::name).collect(),
             rollouts,
             begins,
+            shares: Vec::new(),
             guilty,
             causes: vec![Causes::default(); n],
             runs: Vec::new(),
@@ -225,9 +232,17 @@ impl<'a> World<'a> {
                     None
                 }
             };
-            if let Some(blamed) = fired {
-                self.take_back(k, blamed);
+            if let Some(detector) = fired {
+                self.take_back(k, detector);
             }
+        }
+        self.note_shares();
+    }
+
+    fn note_shares(&mut self) {
+        if self.rollouts.len() > 1 {
+            let share = |rollout: &Rollout| rollout.cohort().share().value();
+            self.shares = self.rollouts.iter().map(share).collect();
         }
     }
 
@@ -249,14 +264,14 @@ impl<'a> World<'a> {
     }
 
     /// Rolls back what is blamed: of a pair the less exposed, and the other starts afresh.
-    fn take_back(&mut self, fired: usize, blamed: Target) {
+    fn take_back(&mut self, fired: usize, detector: Detector) {
+        let blamed = self.blame(fired, detector);
         let partner = match &blamed {
-            Target::Pair(name) => self.names.iter().position(|known| known == name),
+            Target::Pair(name) => self.open_trial(name),
             _ => None,
         };
-        let open = partner.filter(|k| self.rollouts.get(*k).is_some_and(|r| !r.has_ended()));
         let share = |k: usize| self.rollouts[k].cohort().share();
-        let (loser, blamed, other) = match open {
+        let (loser, blamed, other) = match partner {
             Some(partner) if share(partner) < share(fired) => {
                 let blamed = Target::Pair(self.names[fired].clone());
                 (partner, blamed, Some(fired))
@@ -269,6 +284,32 @@ impl<'a> World<'a> {
         if let Some(Rollout::Trial(trial)) = other.map(|k| &mut self.rollouts[k]) {
             trial.restart();
         }
+        self.note_shares();
+    }
+
+    /// What the detector blames; where it blames the rollout alone, a partner that the failures need too.
+    fn blame(&self, fired: usize, detector: Detector) -> Target {
+        let Rollout::Trial(trial) = &self.rollouts[fired] else {
+            return Target::Any;
+        };
+        let blamed = trial.blame(detector);
+        if matches!(blamed, Target::Pair(_)) {
+            return blamed;
+        }
+        let others = (0..self.rollouts.len())
+            .filter(|k| *k != fired && !self.rollouts[*k].has_ended() && !self.exposes_nobody(*k));
+        let partners = others.map(|k| {
+            let failures = trial.failures(&blamed);
+            let labels = failures.map(move |failure| (failure.partners.has(k), failure.shares[k]));
+            (self.names[k].as_str(), labels)
+        });
+        let accomplice = accomplice(partners).map(str::to_owned);
+        accomplice.map_or(blamed, Target::Pair)
+    }
+
+    fn open_trial(&self, name: &str) -> Option<usize> {
+        let named = |k: &usize| self.names[*k] == name && !self.rollouts[*k].has_ended();
+        (0..self.rollouts.len()).find(named)
     }
 
     fn is_over(&self) -> bool {
@@ -367,15 +408,16 @@ impl<'a> World<'a> {
         for k in 0..self.rollouts.len() {
             let fired = match &mut self.rollouts[k] {
                 Rollout::Trial(trial) => {
-                    trial.observe(self.scenario, run, partners.without(k), &self.names)
+                    let partners = partners.without(k);
+                    trial.observe(self.scenario, run, partners, &self.names, &self.shares)
                 }
                 Rollout::Rival(rival) => {
                     rival.observe(run.index, hour);
                     None
                 }
             };
-            if let Some(blamed) = fired {
-                self.take_back(k, blamed);
+            if let Some(detector) = fired {
+                self.take_back(k, detector);
             }
         }
     }

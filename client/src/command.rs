@@ -14,6 +14,7 @@ mod leave;
 mod man;
 mod now;
 mod pin_set;
+mod repeat;
 mod report;
 mod report_files;
 mod rollout;
@@ -67,6 +68,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Undo(args) => undo::undo(session, &args),
         Command::Report(args) => report::report(session, &args).await,
         Command::Ingest(args) => return ingest::ingest(session, &args),
+        Command::Repeat(args) => repeat::repeat(session, args).await,
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

@@ -384,6 +384,26 @@ fn confidence(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("`{text}` is no percentage above 50 and below 100"))
 }
 
+/// `pinion repeat`.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = "\
+A failure that comes with the baseline too is the environment's own and says nothing of a candidate. Where the \
+policy asks for it, `pinion run` therefore repeats a failing run once, with the baseline and in a virtual \
+environment of its own, whether this checkout has a candidate or not; test reports are put back as the run \
+itself left them, and its exit status stays. It costs one run more for each that fails.")]
+pub(crate) enum Repeat {
+    /// Agree to repeat failing runs once with the baseline.
+    On {
+        /// What installs the run's packages, by `sh`, such as "pip install -q -r requirements.txt".
+        #[arg(long, value_name = "COMMAND")]
+        prepare: String,
+    },
+    /// Repeat nothing.
+    Off,
+    /// Say what was agreed.
+    Show,
+}
+
 /// `pinion telemetry`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Telemetry {

@@ -205,7 +205,7 @@ fn told(text: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     let is_error = |line: &&str| line.to_lowercase().contains("error");
-    let first = lines.iter().position(|line| is_error(&line)).unwrap_or(0);
+    let first = lines.iter().position(is_error).unwrap_or(0);
     let lines = lines[first..]
         .iter()
         .filter(|line| !line.contains("debug-0.log"));

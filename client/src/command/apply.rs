@@ -9,6 +9,8 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
 
+use super::undo::tell_kept_aside;
+
 /// The tool that was named, or the one the checkout uses; says which.
 pub(super) fn choose(
     session: &Session,
@@ -40,6 +42,7 @@ pub(super) fn keep(
         return Ok(kept);
     }
     let kept = tool.keep(&project, pins, Effect::Resolved)?;
+    tell_kept_aside(session, kept.put_back());
     if tool.takes_at_once() {
         // The pins are applied whatever listing them comes to.
         match kept.verify(&project, &pins.pins) {

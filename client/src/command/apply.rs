@@ -46,7 +46,10 @@ pub(super) fn keep(
     if tool.takes_at_once() {
         // The pins are applied whatever listing them comes to.
         match kept.verify(&project, &pins.pins) {
-            Ok(verification) => tell(session, checkout, pins, &verification)?,
+            Ok(verification) => {
+                tell(session, checkout, pins, &verification)?;
+                session.terminal.note(summary(&verification));
+            }
             Err(error) => session.terminal.warn(format_args!(
                 "it is not known which pins took: {error}; `pinion verify` looks again"
             )),
@@ -95,7 +98,6 @@ pub(super) fn tell(
     for missed in &verification.missed {
         warn_of(&session.terminal, missed);
     }
-    session.terminal.note(summary(verification));
     Ok(())
 }
 
@@ -107,7 +109,7 @@ pub(super) fn summary(verification: &Verification) -> String {
         unused,
     } = verification;
     format!(
-        "{} pins took, {} did not, {} are of packages not used here",
+        "of the pins {} took, {} did not, {} are not used here",
         took.len(),
         missed.len(),
         unused.len()

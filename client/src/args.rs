@@ -3,6 +3,9 @@
 pub(crate) mod environment;
 pub(crate) mod release;
 
+#[cfg(test)]
+mod ci_examples;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -23,7 +26,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The server, such as `https://pinion.example:7420`.
+    /// The server, such as `https://pinion.example:7460`.
     ///
     /// Without it: the user's configuration, then the server that this checkout joined. What a joined
     /// checkout does for itself (sync, run, hold, leave) always goes to the server it joined.
@@ -102,10 +105,20 @@ pub(crate) enum Command {
     Why(environment::Why),
     /// Say who this checkout is, what it follows and what it reports.
     Status,
+    /// Look whether everything is as it must be, and say what to do where it is not.
+    ///
+    /// Exits with 1 if there is a problem; warnings are none.
+    Doctor,
     /// Refuse candidates of a package, or one version of it.
     Hold(environment::Hold),
     /// Take a hold back.
     Unhold(environment::Hold),
+    /// Refuse one version of a package for good.
+    Never(environment::Never),
+    /// Take candidates of a package at once, as a volunteer.
+    Now(environment::Now),
+    /// Find which changed pins break a command.
+    Bisect(environment::Bisect),
     /// Show, give or withdraw the consent to report.
     #[command(subcommand)]
     Telemetry(environment::Telemetry),

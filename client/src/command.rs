@@ -1,14 +1,17 @@
 //! The subcommands, one file each; here only who does what.
 
 mod apply;
+mod bisect;
 mod completions;
 mod consent;
+mod doctor;
 mod env;
 mod exec;
 mod hold;
 mod join;
 mod leave;
 mod man;
+mod now;
 mod pin_set;
 mod rollout;
 mod run;
@@ -47,6 +50,8 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(args) => return run::run(session, &args).await,
+        Command::Doctor => return doctor::doctor(session).await,
+        Command::Bisect(args) => return bisect::bisect(session, &args).await,
         Command::Exec(args) => return exec::exec(session, &args).await,
         Command::Verify(_) => return verify::verify(session),
         Command::Rollout(args) => return rollout::rollout(session, args).await,
@@ -59,6 +64,8 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,
         Command::Unhold(args) => hold::unhold(session, args).await,
+        Command::Never(args) => hold::never(session, args).await,
+        Command::Now(args) => now::now(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
         Command::PinSet(args) => pin_set::pin_set(session, args).await,
         Command::Token(args) => token::token(session, args).await,

@@ -58,7 +58,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Address { .. } => Self::new(Exit::Invalid, error.to_string())
-                .next("write it as in `--server https://pinion.example:7420`"),
+                .next("write it as in `--server https://pinion.example:7460`"),
             Error::PlainHttp { .. } => Self::new(Exit::Invalid, error.to_string())
                 .next("use https://, or add --insecure-http if the network is trusted"),
             Error::Token => Self::new(Exit::Denied, error.to_string())

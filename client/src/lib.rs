@@ -7,7 +7,7 @@
 //! use pinion_client::{ConnectOptions, Pins, Run, reports};
 //!
 //! # async fn example(token: &str) -> Result<(), pinion_client::Error> {
-//! let connection = ConnectOptions::new("https://pinion.example:7420").token(token).open()?;
+//! let connection = ConnectOptions::new("https://pinion.example:7460").token(token).open()?;
 //!
 //! // Nothing is known yet, so the whole pins come back.
 //! let pins = Pins::get(&connection, None).await?.expect("without an etag the answer is whole");
@@ -21,10 +21,14 @@
 //! # }
 //! ```
 //!
+//! `examples/report.rs` and `examples/watch_pins.rs` are whole programs. What breaks a command when many pins
+//! changed is found by [`bisect`], which needs no server.
+//!
 //! Every call has a deadline ([`ConnectOptions::deadline`]); every error is an [`Error`], and what
 //! a server refused says which field was wrong and what to do next ([`Refusal::sentences`]).
 
 pub mod adapters;
+pub mod bisect;
 pub mod connection;
 pub mod constraints;
 pub mod error;

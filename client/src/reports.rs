@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::ingest::Fingerprint;
 use crate::pins::Pins;
-use crate::v1::{self, Category, Outcome, Report, ReportOutcomesResponse};
+use crate::v1::{self, Category, Outcome, Repeat, Report, ReportOutcomesResponse};
 
 /// The most reports one batch may hold.
 pub const BATCH_MAX: usize = 100;
@@ -77,6 +77,7 @@ impl Run {
             fingerprint: fingerprint.map(ToString::to_string).unwrap_or_default(),
             pins_etag: self.pins_etag.clone(),
             rollouts: self.rollouts.clone(),
+            repeat: Repeat::Unspecified.into(),
         }
     }
 }

@@ -336,3 +336,100 @@ async fn a_server_with_tls_is_reached_by_its_authority_only() {
     let token = place.said(&desk, Some(&admin), &trusting).await;
     assert!(token.starts_with("pinion_"), "{token}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volunteer_takes_a_candidate_finds_what_it_breaks_and_leaves_no_trace() {
+    let place = Place::new().await;
+    let admin = place.app.first_admin.clone().unwrap();
+    let desk = place.checkout("desk");
+    let create = |name: &'static str, role: &'static str| {
+        let words = ["token", "create", name, "--role", role];
+        let (place, desk, admin) = (&place, &desk, &admin);
+        async move { place.said(desk, Some(admin), &words).await }
+    };
+    let manager = create("me", "release-manager").await;
+    let manager = Some(manager.trim());
+    std::fs::write(desk.join("token"), create("team", "environment").await).unwrap();
+    std::fs::write(
+        desk.join("pins.txt"),
+        "lib-a==1.0\nlib-b==1.0\nlib-c==1.0\n",
+    )
+    .unwrap();
+    let token_file = desk.join("token").display().to_string();
+    for words in [
+        &["pin-set", "create", "mine", "--ecosystem", "pypi"][..],
+        &["pin-set", "import", "mine", "pins.txt"],
+    ] {
+        place.said(&desk, manager, words).await;
+    }
+    let eager = place.checkout("eager");
+    let join = [
+        "join",
+        "--pin-set",
+        "mine",
+        "--token-file",
+        &token_file,
+        "--accept-reporting",
+    ];
+    place.said(&eager, None, &join).await;
+    let equal = place.pinion(&eager, None, &["bisect", "true"]).await;
+    let said = String::from_utf8_lossy(&equal.stderr).into_owned();
+    assert!(said.contains("has the baseline of `mine`"), "{said}");
+
+    place.said(&eager, None, &["now", "lib-b"]).await;
+    let start = ["rollout", "start", "mine", "lib-a==2.0", "lib-b==2.0"];
+    let id = rollout_id(&place.said(&desk, manager, &start).await);
+    place.app.controller.tick().await;
+    let promote = ["rollout", "promote", &id, "--share", "0.0001", "--yes"];
+    place.said(&desk, manager, &promote).await;
+    place.said(&eager, None, &["sync"]).await;
+    let why = place.said(&eager, None, &["why", "lib-b"]).await;
+    assert!(why.contains("volunteers"), "{why}");
+
+    let script = "! grep -q lib-b==2.0 $PIP_CONSTRAINT";
+    let bisect = ["bisect", "--", "sh", "-c", script];
+    let found = place.pinion(&eager, None, &bisect).await;
+    let (out, err) = (
+        String::from_utf8_lossy(&found.stdout).into_owned(),
+        String::from_utf8_lossy(&found.stderr).into_owned(),
+    );
+    assert!(
+        out.starts_with("culprit: lib-b 1.0 -> 2.0\nfound among 2 changes"),
+        "{out}{err}"
+    );
+    assert!(
+        err.contains(&format!("reported as a failure with {id}")),
+        "{err}"
+    );
+    let sent = place.said(&eager, None, &["telemetry", "show"]).await;
+    assert!(sent.lines().count() == 2 && sent.contains(&id), "{sent}");
+
+    // Withdrawn consent: found all the same, and told to nobody. Its own pins are the baseline then.
+    std::fs::write(
+        eager.join("bad.txt"),
+        "lib-a==2.0\nlib-b==2.0\nlib-c==1.0\n",
+    )
+    .unwrap();
+    place.said(&eager, None, &["telemetry", "off"]).await;
+    let good = desk.join("pins.txt").display().to_string();
+    let files = [
+        "bisect", "--good", &good, "--bad", "bad.txt", "--", "sh", "-c", script,
+    ];
+    let out = place.said(&eager, None, &files).await;
+    assert!(out.starts_with("culprit: lib-b"), "{out}");
+    assert_eq!(
+        place
+            .said(&eager, None, &["telemetry", "show"])
+            .await
+            .lines()
+            .count(),
+        2
+    );
+
+    let left = place.pinion(&eager, None, &["leave"]).await;
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert!(
+        left.status.success() && said.contains("read back: UNAUTHENTICATED"),
+        "{said}"
+    );
+}

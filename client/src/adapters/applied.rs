@@ -301,10 +301,13 @@ impl Work {
         if effect == Effect::Installed {
             adapter.install(&self.place, &self.overlay, pins)?;
         }
-        if let Some(layer) = self.layer.take() {
-            self.layer = layer.finish()?;
+        if let Some(layer) = &mut self.layer {
+            layer.finish()?;
         }
-        Ok(())
+        match self.layer.take_if(|layer| layer.is_empty()) {
+            Some(layer) => layer.forget(),
+            None => Ok(()),
+        }
     }
 
     fn give_up(mut self, failure: ToolError) -> ApplyError {

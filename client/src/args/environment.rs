@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use pinion_client::adapters::Tool;
+use pinion_client::bisect::Confidence;
+use pinion_client::v1;
 
 /// `pinion join`.
 #[derive(Debug, Parser)]
@@ -209,6 +211,16 @@ pub(crate) enum Category {
     Test,
 }
 
+impl From<Category> for v1::Category {
+    fn from(category: Category) -> Self {
+        match category {
+            Category::Install => Self::Install,
+            Category::Build => Self::Build,
+            Category::Test => Self::Test,
+        }
+    }
+}
+
 /// `pinion why`.
 #[derive(Debug, Parser)]
 pub(crate) struct Why {
@@ -237,13 +249,100 @@ pub(crate) struct Hold {
     pub(crate) version: String,
 }
 
+/// `pinion never`.
+#[derive(Debug, Parser)]
+pub(crate) struct Never {
+    /// The package.
+    pub(crate) package: String,
+    /// The exact version.
+    pub(crate) version: String,
+}
+
+/// `pinion now`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+A volunteer gets the candidate of every rollout of the package from the moment it begins, whatever the draw. \
+What happens here then is reported, but decides nothing: who chooses for themselves is no fair comparison. \
+Environments that share a team key are one unit, so that one volunteer takes its whole team out of the \
+evidence of that rollout. A hold wins.")]
+pub(crate) struct Now {
+    /// The package.
+    pub(crate) package: String,
+    /// Wait for the draw again.
+    #[arg(long)]
+    pub(crate) stop: bool,
+}
+
+/// `pinion bisect`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Runs the command with mixtures of the good and the bad pins until the culprit is beyond doubt: the smallest \
+set of changed pins that makes it fail. Flaky commands are run again as often as it takes; how flaky they \
+are is learnt on the way. Good is the baseline and bad what this checkout has, or two files that are named.
+
+The command (and --install before it) gets PIP_CONSTRAINT and UV_CONSTRAINT for each trial, so it must \
+install what it tests. It passes with 0 and fails with anything else, but 125 says that it cannot tell; \
+a failing --install says the same.
+
+Ctrl-C stops; the same command goes on from there. At the end --install is run once more with the pins as \
+they were. The culprit is reported only by a checkout that agreed to report, and then as a failure with the \
+rollouts that it belongs to.
+
+  pinion bisect --install 'pip install -q -r requirements.txt' -- pytest -q")]
+pub(crate) struct Bisect {
+    /// Constraints with which the command passes; without: the baseline.
+    #[arg(long, value_name = "FILE", requires = "bad")]
+    pub(crate) good: Option<PathBuf>,
+    /// Constraints with which it fails; without: this checkout's pins.
+    #[arg(long, value_name = "FILE", requires = "good")]
+    pub(crate) bad: Option<PathBuf>,
+    /// A shell command that installs the packages, run before each trial.
+    #[arg(long, value_name = "LINE")]
+    pub(crate) install: Option<String>,
+    /// How sure the answer must be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "99", value_parser = confidence)]
+    pub(crate) confidence: f64,
+    /// Give up after so many runs.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub(crate) max_runs: u32,
+    /// Throw away an unfinished bisection of this checkout.
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Show what the command prints, on stderr.
+    #[arg(long)]
+    pub(crate) show_output: bool,
+    /// What a failure of this command means, if it is reported.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn confidence(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok();
+    percent
+        .filter(|percent| Confidence::percent(*percent).is_some())
+        .ok_or_else(|| format!("`{text}` is no percentage above 50 and below 100"))
+}
+
 /// `pinion telemetry`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Telemetry {
     /// Print the last reports, sent and waiting, exactly as they go out, one JSON a line.
+    ///
+    /// With `--output json` one document: what was sent, what waits, and what was kept here and is never sent,
+    /// each report with its bytes on the wire (protobuf, hexadecimal).
     Show,
     /// Agree to report outcomes.
     On,
+    /// Keep outcomes on this machine, to be shown, and send nothing.
+    Local,
     /// Report nothing from now on; reports still waiting are thrown away.
     Off,
 }

@@ -24,6 +24,9 @@ pub(crate) struct SavedPins {
     #[serde(default)]
     ecosystem: Option<String>,
     pins: Vec<SavedPin>,
+    /// Whether a failing run is to be repeated once with the baseline.
+    #[serde(default)]
+    pub(crate) repeat_failures: bool,
     #[serde(default)]
     verbatim_lines: Vec<String>,
     #[serde(default)]
@@ -62,6 +65,7 @@ impl SavedPins {
             pins: pins.pins.iter().map(saved).collect(),
             verbatim_lines: pins.verbatim_lines.clone(),
             exposures: pins.exposures.iter().map(SavedExposure::of).collect(),
+            repeat_failures: pins.repeat_failures,
         }
     }
 
@@ -81,6 +85,7 @@ impl SavedPins {
             verbatim_lines: self.verbatim_lines.clone(),
             rollouts: self.rollouts.clone(),
             exposures: self.exposures.iter().map(SavedExposure::to_wire).collect(),
+            repeat_failures: self.repeat_failures,
         })
     }
 
@@ -200,6 +205,7 @@ mod tests {
             confirmed: Timestamp::UNIX_EPOCH,
             ecosystem: Some("ECOSYSTEM_PYPI".into()),
             verbatim_lines: vec![],
+            repeat_failures: false,
             exposures: vec![],
             pins: pins
                 .iter()
@@ -287,6 +293,7 @@ mod tests {
                 marker: String::new(),
             }],
             verbatim_lines: vec!["x".into()],
+            repeat_failures: false,
             rollouts: vec!["ro-1".into()],
             exposures: vec![],
         };

@@ -100,7 +100,7 @@ fn rollouts_that_took(
 
 /// Announces the run, unless its owner did not agree to that.
 fn begin(session: &Session, checkout: &Checkout, pins: Option<&SavedPins>) -> Option<Reporting> {
-    if !checkout.membership.reporting {
+    if !checkout.membership.consent.keeps() {
         return None;
     }
     if do_not_track() {

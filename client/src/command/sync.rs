@@ -35,7 +35,7 @@ pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> 
         }
         (Err(error), _) => return Err(error.into()),
     }
-    if checkout.membership.reporting && !do_not_track() {
+    if checkout.membership.consent.sends() && !do_not_track() {
         checkout.outbox().deliver(&connection).await;
     }
     if let Some(out) = &args.out {

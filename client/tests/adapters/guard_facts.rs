@@ -22,6 +22,7 @@ fn pins(ecosystem: Ecosystem, package: &str, version: &str) -> Pins {
         verbatim_lines: vec![],
         rollouts: vec![],
         exposures: vec![],
+        repeat_failures: false,
     }
 }
 

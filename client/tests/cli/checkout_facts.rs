@@ -156,9 +156,21 @@ fn leaving_forgets_the_checkout_there_and_here() {
     let developer = Developer::joined(&stub, &[]);
     let (code, _, err) = developer.says(&["leave"]);
     assert_eq!(code, 0, "{err}");
+    assert!(err.contains("read back: NOT_FOUND"), "{err}");
     assert_eq!(stub.heard(|heard| heard.forgotten), 1);
     assert_eq!(developer.files(), Vec::<std::path::PathBuf>::new());
     assert_eq!(developer.says(&["leave"]).0, 1);
+}
+
+#[test]
+fn a_server_that_does_not_forget_is_found_out() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    stub.turn(Mood::Remembering);
+    let (code, _, err) = developer.says(&["leave"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("it still knows it"), "{err}");
+    assert!(developer.file("token").is_file(), "to ask again with");
 }
 
 #[test]

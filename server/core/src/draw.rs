@@ -68,6 +68,11 @@ impl From<Seed> for String {
 pub struct Draw(f64);
 
 impl Draw {
+    /// A given position, for simulations and replays; moved into [0, 1) if it lies outside.
+    pub fn clamped(position: f64) -> Self {
+        Self(position.clamp(0.0, 1.0_f64.next_down()))
+    }
+
     /// The position, in [0, 1).
     pub const fn value(self) -> f64 {
         self.0

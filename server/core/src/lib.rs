@@ -4,13 +4,18 @@
 //! Nothing here waits, asks what time it is, draws at random, logs, or reads a file.
 
 pub mod calendar;
+pub mod clearance;
 pub mod constraints;
 pub mod decide;
 pub mod draw;
 pub mod ecosystem;
+pub mod event_bet;
+pub mod event_trail;
 pub mod evidence;
 pub mod filing;
+pub mod guard;
 pub mod log;
+pub mod mixture;
 pub mod name;
 pub mod numbers;
 pub mod outcome;

@@ -72,11 +72,26 @@ pub enum Outcome {
         category: Category,
         /// What it looks like, if known.
         fingerprint: Option<Fingerprint>,
+        /// What its repetition with the baseline came to.
+        repeat: Repeat,
     },
 }
 
+/// What came of the repetition of a failing run with the baseline of every open rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// It was not repeated: the failure counts as it is.
+    #[default]
+    NotRepeated,
+    /// The repetition passed: the failure counts.
+    Passed,
+    /// The repetition failed too, so the environment is broken by itself: the failure does not count.
+    Failed,
+}
+
 /// A hash of what a failure looks like: 64 bits, 16 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(pub u64);
 
 /// A text that is no fingerprint.
@@ -95,6 +110,20 @@ impl FromStr for Fingerprint {
         u64::from_str_radix(text, 16)
             .map(Self)
             .map_err(|_| refuse())
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = InvalidFingerprint;
+
+    fn try_from(text: String) -> Result<Self, InvalidFingerprint> {
+        text.parse()
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
     }
 }
 

@@ -10,6 +10,13 @@ use crate::policy::Policy;
 const PILOT_MIN: f64 = 4.0;
 /// The pilot's size is this times √(v·N).
 const PILOT_FACTOR: f64 = 4.5;
+/// Beyond this share, clearance is needed for everybody.
+const HALF: f64 = 0.5;
+/// Shares without clearance, where the policy has none of its own above one half.
+const TAIL: [f64; 2] = [0.75, 0.90];
+/// A share is raised to the first stage that is larger by this factor at least.
+const CLEARLY: f64 = 1.1;
+const CLEARLY_LATE: f64 = 1.02;
 /// Under so many environments nothing is promoted without a person.
 pub const POPULATION_MIN: u32 = 8;
 
@@ -42,20 +49,42 @@ pub fn next_pilot(population: u32, share: f64, step: u32, size: f64) -> Option<f
     Some((2f64.powi(exponent) - 2.0).min(size) / population)
 }
 
-/// The next planned stage clearly above `share`; `None` after the last.
-pub fn next_stage(stages: &[Share], share: f64) -> Option<f64> {
-    stages
+/// The next share after the pilot; `None`: it waits as inconclusive.
+///
+/// Up to one half the policy's stages follow each other. The second half opens only when harm above the
+/// margin is excluded (`clear`); otherwise the share rises to 75 % and 90 %, or to the policy's own stages
+/// above one half, for more evidence, and stays there. A policy that stops short of one half passes it too.
+pub fn next_share(stages: &[Share], share: f64, clear: bool) -> Option<f64> {
+    let (first_half, second_half): (Vec<f64>, Vec<f64>) = stages
         .iter()
         .map(|stage| stage.value())
-        .find(|stage| *stage > 1.1 * share)
+        .partition(|stage| *stage <= HALF);
+    let above =
+        |stages: &[f64], factor: f64| stages.iter().copied().find(|stage| *stage > factor * share);
+    if let Some(stage) = above(&first_half, CLEARLY) {
+        return Some(stage);
+    }
+    if clear {
+        return Some(above(&second_half, CLEARLY).unwrap_or(1.0));
+    }
+    let half = (first_half.last() != Some(&HALF)).then_some(HALF);
+    let tail = if second_half.is_empty() {
+        TAIL.to_vec()
+    } else {
+        second_half
+    };
+    let tail: Vec<f64> = half.into_iter().chain(tail).collect();
+    above(&tail, CLEARLY_LATE)
 }
 
-/// The next point of the path after `(step, share)`; `None` after everybody.
+/// The next point of the path after `(step, share)`; `None` after everybody, and where it waits as
+/// inconclusive. `clear`: harm above the margin is excluded.
 pub fn next(
     policy: &Policy,
     population: u32,
     variance: f64,
     at: Option<(Step, Share)>,
+    clear: bool,
 ) -> Option<(Step, Share)> {
     let (pilot_step, share) = match at {
         None => (policy.pilot.then_some(1), Share::ZERO),
@@ -68,21 +97,24 @@ pub fn next(
     if let Some((n, pilot)) = pilot.filter(|(_, pilot)| *pilot < 1.0) {
         return Some((Step::Pilot(n), Share::clamped(pilot)));
     }
-    match next_stage(&policy.stages, share.value()) {
-        Some(stage) => Some((Step::Stage, Share::clamped(stage))),
-        None => Some((Step::Full, Share::ONE)),
-    }
+    let share = Share::clamped(next_share(&policy.stages, share.value(), clear)?);
+    let step = if share == Share::ONE {
+        Step::Full
+    } else {
+        Step::Stage
+    };
+    Some((step, share))
 }
 
-/// Every point of the path that lies ahead of `at`.
+/// Every point of the path that lies ahead of `at` if harm above the margin is excluded in time.
 pub fn ahead(
     policy: &Policy,
     population: u32,
     variance: f64,
     at: Option<(Step, Share)>,
 ) -> Vec<(Step, Share)> {
-    std::iter::successors(next(policy, population, variance, at), |at| {
-        next(policy, population, variance, Some(*at))
+    std::iter::successors(next(policy, population, variance, at, true), |at| {
+        next(policy, population, variance, Some(*at), true)
     })
     .collect()
 }
@@ -127,13 +159,35 @@ mod tests {
     }
 
     #[test]
+    fn the_second_half_opens_with_clearance_only() {
+        let stages = Policy::default().stages;
+        assert_eq!(next_share(&stages, 0.25, false), Some(0.5));
+        assert_eq!(next_share(&stages, 0.5, true), Some(1.0));
+        assert_eq!(next_share(&stages, 0.5, false), Some(0.75));
+        assert_eq!(next_share(&stages, 0.75, false), Some(0.9));
+        assert_eq!(next_share(&stages, 0.9, false), None);
+        assert_eq!(next_share(&stages, 0.9, true), Some(1.0));
+    }
+
+    #[test]
+    fn a_policy_that_stops_short_of_one_half_passes_it_unless_it_is_clear() {
+        let stages = [0.01, 0.1].map(Share::clamped);
+        assert_eq!(next_share(&stages, 0.1, true), Some(1.0));
+        assert_eq!(next_share(&stages, 0.1, false), Some(0.5));
+        let stages = [0.1, 0.6].map(Share::clamped);
+        assert_eq!(next_share(&stages, 0.1, true), Some(0.6));
+        assert_eq!(next_share(&stages, 0.5, false), Some(0.6));
+        assert_eq!(next_share(&stages, 0.6, false), None);
+    }
+
+    #[test]
     fn without_a_pilot_the_first_share_is_the_first_stage() {
         let policy = Policy {
             pilot: false,
             ..Policy::default()
         };
         assert_eq!(
-            next(&policy, 500, 0.09, None),
+            next(&policy, 500, 0.09, None, true),
             Some((Step::Stage, Share::clamped(0.01)))
         );
     }

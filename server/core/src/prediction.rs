@@ -54,36 +54,11 @@ impl Prediction {
     /// failures of the last ten days by category. With under 200 environment-days of history, a mean of
     /// 0.15 and a concentration of 3 are assumed.
     pub fn from_history(failing_days: &[u64; HISTORY_DAYS + 1], failures: &[u64; 5]) -> Self {
-        let days = HISTORY_DAYS as f64;
         let environments: u64 = failing_days.iter().sum();
-        let known = environments * HISTORY_DAYS as u64 >= HISTORY_MIN;
-        let (mean, concentration) = if known {
-            moments(failing_days)
+        let (rates, variance) = if environments * HISTORY_DAYS as u64 >= HISTORY_MIN {
+            prior_rates(failing_days)
         } else {
-            (ASSUMED_MEAN, ASSUMED_CONCENTRATION)
-        };
-
-        let mut sum = [0.0; STRATA];
-        let mut count = [0u64; STRATA];
-        for (h, n) in failing_days.iter().enumerate() {
-            let g = stratum(u32::try_from(h).unwrap_or(u32::MAX));
-            sum[g] += *n as f64 * (concentration * mean + h as f64) / (concentration + days);
-            count[g] += n;
-        }
-        let rates = std::array::from_fn(|g| {
-            let rate = if count[g] > 0 {
-                sum[g] / count[g] as f64
-            } else {
-                (concentration * mean + STRATUM_MIDDLE[g]) / (concentration + days)
-            };
-            rate.clamp(RATE.0, RATE.1)
-        });
-        let variance = if environments > 0 {
-            (0..STRATA)
-                .map(|g| count[g] as f64 / environments as f64 * rates[g] * (1.0 - rates[g]))
-                .sum()
-        } else {
-            rates[0] * (1.0 - rates[0])
+            shrunk_rates(failing_days, ASSUMED_MEAN, ASSUMED_CONCENTRATION)
         };
         Self {
             rates,
@@ -109,6 +84,46 @@ impl Prediction {
 pub fn blend(rate: f64, failed: u64, reporting: u64) -> f64 {
     let blended = (RATE_PRIOR * rate + failed as f64) / (RATE_PRIOR + reporting as f64);
     blended.clamp(RATE.0, RATE.1)
+}
+
+/// The empirical-Bayes daily chance of a failure by stratum, and the mean of rate · (1 − rate) over the
+/// environments. `failing_days[h]` counts the environments with `h` failing days of the last ten; at least one.
+pub fn prior_rates(failing_days: &[u64; HISTORY_DAYS + 1]) -> ([f64; STRATA], f64) {
+    let (mean, concentration) = moments(failing_days);
+    shrunk_rates(failing_days, mean, concentration)
+}
+
+/// Each environment's failing days, drawn towards the mean by so many days' worth of it.
+fn shrunk_rates(
+    failing_days: &[u64; HISTORY_DAYS + 1],
+    mean: f64,
+    concentration: f64,
+) -> ([f64; STRATA], f64) {
+    let days = HISTORY_DAYS as f64;
+    let environments: u64 = failing_days.iter().sum();
+    let mut sum = [0.0; STRATA];
+    let mut count = [0u64; STRATA];
+    for (h, n) in failing_days.iter().enumerate() {
+        let g = stratum(u32::try_from(h).unwrap_or(u32::MAX));
+        sum[g] += *n as f64 * (concentration * mean + h as f64) / (concentration + days);
+        count[g] += n;
+    }
+    let rates: [f64; STRATA] = std::array::from_fn(|g| {
+        let rate = if count[g] > 0 {
+            sum[g] / count[g] as f64
+        } else {
+            (concentration * mean + STRATUM_MIDDLE[g]) / (concentration + days)
+        };
+        rate.clamp(RATE.0, RATE.1)
+    });
+    let variance = if environments > 0 {
+        (0..STRATA)
+            .map(|g| count[g] as f64 / environments as f64 * rates[g] * (1.0 - rates[g]))
+            .sum()
+    } else {
+        rates[0] * (1.0 - rates[0])
+    };
+    (rates, variance)
 }
 
 fn moments(failing_days: &[u64; HISTORY_DAYS + 1]) -> (f64, f64) {

@@ -4,65 +4,22 @@
 //! 1 and the wealth exceeds `1 / alpha` with probability at most `alpha`, however often it is looked at.
 //! The wealth is a function of integer counts: the order of reveals within an epoch does not matter.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use crate::mixture::{
+    self, Masses, PAIR_SLOTS, PLATFORM_SLOTS, Target, gain, log_mass, log_mixture, log_odds_bet,
+};
 use crate::outcome::Category;
 use crate::prediction::{STRATA, category_rate};
 
 /// The part of `alpha` that detector W may spend.
 pub const ALPHA_SHARE: f64 = 0.4;
-/// Platforms that can be bet on.
-pub const PLATFORM_SLOTS: usize = 8;
-/// Partner rollouts that can be bet on.
-pub const PAIR_SLOTS: usize = 32;
-
 const SIZES: [f64; 5] = [0.02, 0.06, 0.20, 0.50, 0.90];
 const SIZES_PAIR: [f64; 3] = [0.20, 0.50, 0.90];
 const WEIGHT_ANY: f64 = 0.35;
 const WEIGHT_CATEGORIES: f64 = 0.25;
 const WEIGHT_PLATFORMS: f64 = 0.15;
 const WEIGHT_PAIRS: f64 = 0.25;
-const RATE: (f64, f64) = (1e-4, 0.98);
-const LN_2: f64 = std::f64::consts::LN_2;
-
-/// What a bet is on: "a share of the exposed environments additionally fails like this".
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// Any failure.
-    Any,
-    /// A failure of this category.
-    Category(Category),
-    /// Any failure where another rollout is exposed too.
-    Pair(String),
-    /// Any failure on this platform.
-    Platform(String),
-}
-
-impl Target {
-    fn sizes(&self) -> &'static [f64] {
-        if matches!(self, Self::Pair(_)) {
-            &SIZES_PAIR
-        } else {
-            &SIZES
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any"),
-            Self::Category(category) => write!(f, "{category}"),
-            Self::Pair(rollout) => write!(f, "with {rollout}"),
-            Self::Platform(platform) => write!(f, "on {platform}"),
-        }
-    }
-}
-
 /// One environment's outcome and label, or several with the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Reveal<'a> {
@@ -91,8 +48,8 @@ pub struct EpochRates {
     pub categories: [f64; 5],
 }
 
-/// Counts by stratum, whether the target was hit, and label.
-type Counts = [[[u64; 2]; 2]; STRATA];
+/// Counts by stratum, whether the target was hit, and label (control, exposed).
+pub type Counts = [[[u64; 2]; 2]; STRATA];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Ledger {
@@ -143,7 +100,7 @@ impl WindowBet {
     }
 
     fn add(&mut self, target: Target, weight: f64) {
-        let settled = vec![0.0; target.sizes().len()];
+        let settled = vec![0.0; sizes(&target).len()];
         self.ledgers.push((
             target,
             Ledger {
@@ -190,6 +147,8 @@ impl WindowBet {
         for (target, ledger) in &mut self.ledgers {
             let (concerned, hit) = match target {
                 Target::Any => (true, reveal.failure.is_some()),
+                // Detector E alone bets on looks: a window's end has none.
+                Target::Fingerprint(_) => (false, false),
                 Target::Category(category) => (true, reveal.failure == Some(*category)),
                 Target::Platform(platform) => (
                     reveal.platform == Some(platform.as_str()),
@@ -227,29 +186,24 @@ impl WindowBet {
 
     /// The natural logarithm of the evidence of harm (an e-value).
     pub fn log_e(&self) -> f64 {
-        let cash = 1.0
-            - self
-                .ledgers
-                .iter()
-                .map(|(_, ledger)| ledger.weight)
-                .sum::<f64>();
-        let cash = (cash > 1e-12).then(|| cash.ln());
+        let wealths: Vec<(f64, Vec<f64>)> = self
+            .ledgers
+            .iter()
+            .map(|(target, ledger)| (ledger.weight, self.wealths(target, ledger)))
+            .collect();
         self.log_scale
-            + log_sum_exp(
-                self.ledgers
+            + log_mixture(
+                wealths
                     .iter()
-                    .flat_map(|(target, ledger)| self.terms(target, ledger))
-                    .chain(cash),
+                    .map(|(weight, wealths)| (*weight, wealths.as_slice())),
             )
     }
 
-    fn terms(&self, target: &Target, ledger: &Ledger) -> Vec<f64> {
-        let wealths = match &self.epoch {
+    fn wealths(&self, target: &Target, ledger: &Ledger) -> Vec<f64> {
+        match &self.epoch {
             Some(epoch) => log_wealths(epoch, target, ledger),
             None => ledger.settled.clone(),
-        };
-        let weight = (ledger.weight / wealths.len() as f64).ln();
-        wealths.into_iter().map(|wealth| weight + wealth).collect()
+        }
     }
 
     /// The logarithm that [`WindowBet::log_e`] must reach: `ln(1 / (0.4 · alpha))`.
@@ -263,43 +217,27 @@ impl WindowBet {
     }
 
     /// The log wealth of each target, with its weight.
-    pub fn masses(&self) -> BTreeMap<Target, f64> {
+    pub fn masses(&self) -> Masses {
         self.ledgers
             .iter()
             .map(|(target, ledger)| {
-                (
-                    target.clone(),
-                    self.log_scale + log_sum_exp(self.terms(target, ledger).into_iter()),
-                )
+                let mass = log_mass(ledger.weight, &self.wealths(target, ledger));
+                (target.clone(), self.log_scale + mass)
             })
             .collect()
     }
 
-    /// The target that carries the evidence: a pair if it explains at least twice as much as everything
-    /// else together, otherwise the best of the rollout's own.
+    /// The target that carries the evidence, see [`mixture::blame`].
     pub fn blame(&self) -> Target {
-        let masses = self.masses();
-        let best = |pairs: bool| {
-            let mut best: Option<(&Target, f64)> = None;
-            for (target, mass) in masses
-                .iter()
-                .filter(|(target, _)| matches!(target, Target::Pair(_)) == pairs)
-            {
-                if best.is_none_or(|(_, most)| *mass > most) {
-                    best = Some((target, *mass));
-                }
-            }
-            best
-        };
-        let own = masses
+        mixture::blame(&self.masses())
+    }
+
+    /// The reveals of the epoch that runs, by stratum, whether they failed, and label.
+    pub fn counts(&self) -> Counts {
+        self.ledgers
             .iter()
-            .filter(|(target, _)| !matches!(target, Target::Pair(_)))
-            .map(|(_, mass)| *mass);
-        match (best(true), best(false)) {
-            (Some((pair, mass)), _) if mass > log_sum_exp(own) + LN_2 => pair.clone(),
-            (_, Some((target, _))) => target.clone(),
-            _ => Target::Any,
-        }
+            .find(|(target, _)| *target == Target::Any)
+            .map_or_else(Counts::default, |(_, ledger)| ledger.counts)
     }
 
     /// Cuts the epoch short for somebody who may have seen labels that are not revealed yet: of the
@@ -318,7 +256,7 @@ impl WindowBet {
             ledger.counts = Counts::default();
         }
         self.log_scale = 0.0;
-        self.log_threshold += LN_2;
+        self.log_threshold += std::f64::consts::LN_2;
     }
 }
 
@@ -333,17 +271,14 @@ fn log_wealths(epoch: &EpochRates, target: &Target, ledger: &Ledger) -> Vec<f64>
             Target::Category(category) => {
                 category_rate(epoch.rates[stratum], &epoch.categories, *category)
             }
-            Target::Any | Target::Pair(_) | Target::Platform(_) => epoch.rates[stratum],
+            Target::Any | Target::Fingerprint(_) | Target::Pair(_) | Target::Platform(_) => {
+                epoch.rates[stratum]
+            }
         };
-        let p = rate.clamp(RATE.0, RATE.1);
         for (hit, by_label) in by_hit.iter().enumerate() {
             for (exposed, count) in by_label.iter().enumerate().filter(|(_, count)| **count > 0) {
-                for (wealth, size) in wealths.iter_mut().zip(target.sizes()) {
-                    let r = if hit == 1 {
-                        size * (1.0 / p - 1.0)
-                    } else {
-                        -size
-                    };
+                for (wealth, size) in wealths.iter_mut().zip(sizes(target)) {
+                    let r = if hit == 1 { gain(*size, rate) } else { -size };
                     *wealth += *count as f64 * log_odds_bet(epoch.rho, r, exposed == 1);
                 }
             }
@@ -352,17 +287,10 @@ fn log_wealths(epoch: &EpochRates, target: &Target, ledger: &Ledger) -> Vec<f64>
     wealths
 }
 
-/// The log of the fair bet on a Bernoulli(`rho`) label that multiplies the odds of "exposed" by `1 + r`.
-fn log_odds_bet(rho: f64, r: f64, exposed: bool) -> f64 {
-    let fair = -(rho * r).ln_1p();
-    if exposed { fair + r.ln_1p() } else { fair }
-}
-
-fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
-    let most = terms.clone().fold(f64::NEG_INFINITY, f64::max);
-    if most == f64::NEG_INFINITY {
-        most
-    } else {
-        most + terms.map(|term| (term - most).exp()).sum::<f64>().ln()
+/// The shares of exposed environments that are bet to fail additionally.
+const fn sizes(target: &Target) -> &'static [f64] {
+    match target {
+        Target::Pair(_) => &SIZES_PAIR,
+        _ => &SIZES,
     }
 }

@@ -13,6 +13,31 @@ fn window() {
     assert_equal(include_str!("vectors/window.jsonl"), 300);
 }
 
+#[test]
+fn event() {
+    assert_equal(include_str!("vectors/event.jsonl"), 250);
+}
+
+#[test]
+fn gate() {
+    assert_equal(include_str!("vectors/gate.jsonl"), 12);
+}
+
+#[test]
+fn guard() {
+    assert_equal(include_str!("vectors/guard.jsonl"), 30);
+}
+
+#[test]
+fn plan() {
+    assert_equal(include_str!("vectors/plan.jsonl"), 150);
+}
+
+#[test]
+fn controller() {
+    assert_equal(include_str!("vectors/controller.jsonl"), 9000);
+}
+
 /// Replays each line without its results and compares all of them.
 fn assert_equal(lines: &str, operations_min: usize) {
     let mut operations = 0;

@@ -50,6 +50,7 @@ pub(super) fn answer(
         &PinsQuery {
             pin_set: Some(pin_set),
             etag: etag.to_owned(),
+            baseline: false,
         },
     )?;
     let Some((pins, verbatim)) = &answer.pins else {

@@ -90,6 +90,11 @@ fn keep(session: &Session, outbox: &Outbox, report: &Report) {
             "the report cannot be kept, so it may be lost: {failure}"
         ));
     }
+    if let Some(count) = outbox.take_dropped() {
+        session.terminal.warn(format_args!(
+            "{count} reports were thrown away unsent: they waited for a week, or more than 1,000 did"
+        ));
+    }
 }
 
 fn tell(session: &Session, delivery: Delivery) {

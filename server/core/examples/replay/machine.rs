@@ -1,12 +1,19 @@
 //! Applies recorded operations to the statistics, one object per case.
 
+use pinion_core::clearance;
+use pinion_core::mixture::{Masses, Target};
 use pinion_core::outcome::Category;
 use pinion_core::path;
-use pinion_core::prediction::{self, Prediction, STRATA};
-use pinion_core::window_bet::{EpochRates, Reveal, Target, WindowBet};
+use pinion_core::policy::Policy;
+use pinion_core::prediction::{self, STRATA};
+use pinion_core::window_bet::{EpochRates, Reveal, WindowBet};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+
+mod controller;
+mod epochs;
+mod events;
 
 /// The case again, with the `out` of each operation.
 ///
@@ -43,7 +50,11 @@ fn apply(machine: &mut dyn Machine, fields: &Map<String, Value>) -> Result<Value
 
 fn machine(kind: &str, config: Value) -> Result<Box<dyn Machine>, String> {
     Ok(match kind {
-        "window" => Box::new(Window::new(parse(config)?)),
+        "window" => Box::new(Window::new(&parse(config)?)),
+        "event" => Box::new(events::Events::new(&parse(config)?)),
+        "gate" => Box::new(epochs::Gate::new(&parse(config)?)),
+        "guard" => Box::new(epochs::Guard::default()),
+        "controller" => Box::new(controller::Controller::new(&parse(config)?)),
         "plan" => Box::new(Plan),
         _ => return Err(format!("the kind `{kind}` is unknown")),
     })
@@ -73,6 +84,12 @@ struct BetConfig {
     #[serde(default)]
     platforms: Vec<String>,
     alpha: f64,
+}
+
+impl BetConfig {
+    fn platforms(&self) -> Vec<&str> {
+        self.platforms.iter().map(String::as_str).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -108,9 +125,8 @@ fn reveal(bet: &mut WindowBet, inputs: &RevealInputs) -> Result<(), String> {
 struct Window(WindowBet);
 
 impl Window {
-    fn new(config: BetConfig) -> Self {
-        let platforms: Vec<&str> = config.platforms.iter().map(String::as_str).collect();
-        Self(WindowBet::new(config.alpha, &platforms))
+    fn new(config: &BetConfig) -> Self {
+        Self(WindowBet::new(config.alpha, &config.platforms()))
     }
 }
 
@@ -136,12 +152,7 @@ impl Machine for Window {
             "close_early" => self.0.close_early(),
             "restart" => self.0.restart(),
             "masses" => {
-                let masses = self.0.masses();
-                let masses: Vec<_> = masses
-                    .iter()
-                    .map(|(target, mass)| (name(target), mass))
-                    .collect();
-                return Ok(json!({ "masses": masses, "blame": name(&self.0.blame()) }));
+                return Ok(told(&self.0.masses(), &self.0.blame(), name));
             }
             _ => return Err(unknown(operation)),
         }
@@ -153,14 +164,26 @@ impl Machine for Window {
     }
 }
 
+/// Masses in the order of the targets' names, and the target that is blamed.
+fn told(masses: &Masses, blamed: &Target, name: impl Fn(&Target) -> Vec<String>) -> Value {
+    let mut masses: Vec<_> = masses
+        .iter()
+        .map(|(target, mass)| (name(target), mass))
+        .collect();
+    masses.sort_by(|(one, _), (other, _)| one.cmp(other));
+    json!({ "masses": masses, "blame": name(blamed) })
+}
+
 /// The name of a target in the records.
 fn name(target: &Target) -> Vec<String> {
-    match target {
-        Target::Any => vec!["any".to_owned()],
-        Target::Category(category) => vec!["cat".to_owned(), (category.index() + 1).to_string()],
-        Target::Pair(rollout) => vec!["pair".to_owned(), rollout.clone()],
-        Target::Platform(platform) => vec!["plat".to_owned(), platform.clone()],
-    }
+    let (kind, which) = match target {
+        Target::Any => return vec!["any".to_owned()],
+        Target::Category(category) => ("cat", (category.index() + 1).to_string()),
+        Target::Fingerprint(fingerprint) => ("fp", fingerprint.to_string()),
+        Target::Pair(rollout) => ("pair", rollout.clone()),
+        Target::Platform(platform) => ("plat", platform.clone()),
+    };
+    vec![kind.to_owned(), which]
 }
 
 /// The functions without state.
@@ -182,6 +205,14 @@ impl Machine for Plan {
                 let (population, variance) = arguments(inputs)?;
                 json!(path::pilot_size(population, variance))
             }
+            "final_margin" => {
+                let (population, variance) = arguments(inputs)?;
+                json!(clearance::margin(population, variance))
+            }
+            "next_share" => {
+                let (share, clear) = arguments(inputs)?;
+                json!(path::next_share(&Policy::default().stages, share, clear))
+            }
             "next_pilot" => {
                 let (population, share, step, size) = arguments(inputs)?;
                 json!(path::next_pilot(population, share, step, size))
@@ -196,8 +227,8 @@ impl Machine for Plan {
             }
             "prior_rates" => {
                 let (failing_days,) = arguments(inputs)?;
-                let prediction = Prediction::from_history(&failing_days, &[0; 5]);
-                return Ok(json!({ "a": prediction.rates, "v": prediction.variance }));
+                let (rates, variance) = prediction::prior_rates(&failing_days);
+                return Ok(json!({ "a": rates, "v": variance }));
             }
             _ => return Err(unknown(operation)),
         };

@@ -4,6 +4,8 @@
 //!
 //! `cargo run --quiet -p pinion-core --example replay < server/core/tests/vectors/window.jsonl`
 
+// As in the test of the vectors, so that its modules lie beside it there too.
+#[path = "machine.rs"]
 mod machine;
 
 use std::io::{self, BufRead as _, Write as _};

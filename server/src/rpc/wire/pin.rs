@@ -6,10 +6,11 @@ use pinion_proto::v1 as proto;
 use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, optional, pin_set};
 use crate::controller::{Explained, Explanation, PinsAnswer, PinsQuery};
 
-pub(crate) fn query(pin_set: &str, etag: String) -> Result<PinsQuery, Unreadable> {
+pub(crate) fn query(pin_set: &str, etag: String, baseline: bool) -> Result<PinsQuery, Unreadable> {
     Ok(PinsQuery {
         pin_set: optional("pin_set", pin_set)?,
         etag,
+        baseline,
     })
 }
 
@@ -21,6 +22,7 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         ecosystem,
         pins,
         exposed,
+        repeat_failures,
     } = answer;
     let (list, verbatim_lines) = match pins {
         Some((pins, verbatim)) => (pins.iter().map(from_pin).collect(), verbatim.to_vec()),
@@ -35,6 +37,7 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         rollouts: exposed.iter().map(|one| one.id.to_string()).collect(),
         pin_set: pin_set.to_string(),
         ecosystem: from_ecosystem(*ecosystem).into(),
+        repeat_failures: *repeat_failures,
         exposures: exposed.iter().map(|one| exposure(one)).collect(),
     }
 }

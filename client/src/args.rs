@@ -101,6 +101,10 @@ pub(crate) enum Command {
     Undo(environment::Undo),
     /// Run a command with the pins, and report how it went if the owner agreed.
     Run(environment::Run),
+    /// Report an outcome from test reports that were written elsewhere.
+    Report(environment::Report),
+    /// Show what test reports would become; nothing is sent.
+    Ingest(environment::Ingest),
     /// Say why this checkout has a package's version.
     Why(environment::Why),
     /// Say who this checkout is, what it follows and what it reports.

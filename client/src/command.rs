@@ -8,11 +8,14 @@ mod doctor;
 mod env;
 mod exec;
 mod hold;
+mod ingest;
 mod join;
 mod leave;
 mod man;
 mod now;
 mod pin_set;
+mod report;
+mod report_files;
 mod rollout;
 mod run;
 mod status;
@@ -31,6 +34,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
+
+pub(crate) use report_files::Named;
 
 /// Does what was asked and says how the process should exit.
 pub(crate) async fn run(args: Args) -> ExitCode {
@@ -60,6 +65,8 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Sync(args) => sync::sync(session, &args).await,
         Command::Env(args) => env::env(session, &args),
         Command::Undo(args) => undo::undo(session, &args),
+        Command::Report(args) => report::report(session, &args).await,
+        Command::Ingest(args) => return ingest::ingest(session, &args),
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

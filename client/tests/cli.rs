@@ -15,8 +15,12 @@ mod command_line_facts;
 mod consent_facts;
 #[path = "cli/doctor_facts.rs"]
 mod doctor_facts;
+#[path = "cli/ingest_facts.rs"]
+mod ingest_facts;
 #[path = "cli/offline_facts.rs"]
 mod offline_facts;
+#[path = "cli/report_facts.rs"]
+mod report_facts;
 #[path = "cli/run_facts.rs"]
 mod run_facts;
 #[path = "cli/sdk_facts.rs"]

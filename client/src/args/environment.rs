@@ -9,6 +9,8 @@ use pinion_client::adapters::Tool;
 use pinion_client::bisect::Confidence;
 use pinion_client::v1;
 
+use crate::command::Named;
+
 /// `pinion join`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
@@ -172,21 +174,29 @@ The command gets what the last sync printed (PIP_CONSTRAINT, GOWORK, ...), and t
 did: its own status, 128 + n after signal n, 127 if there is no such command, 126 if it cannot be run.
 
 What is reported, and only with consent:
-  passed        exit 0, and no failing test in a JUnit file
+  passed        exit 0, and no failing test in a report
   crash         ended by a signal, or exit 129 to 159 (a shell's way of saying so)
   test          failing tests, whatever the exit status
-  build         errors in the JUnit file although no test ran (collection, imports)
-  --category    any other exit; also when the JUnit file is missing, cut off or old
+  build         errors in the reports although no test ran (collection, imports, compilation)
+  --category    any other exit; also when the reports are missing, cut off or old
 
 So pytest's exit 2 (interrupted), 4 (usage error, as when a plugin is gone) and 5 (no tests collected) \
-are failures of the stated category unless the JUnit file says more.
+are failures of the stated category unless the reports say more.
+
+Reports are JUnit XML, subunit v2, TAP, libtest JSON or `go test -json`; which, is told from the content. \
+`pinion ingest FILE` shows what one would become.
 
 A server that is away costs a fraction of a second and never the run: the report is kept and sent with \
 the next run or sync, under the same id.")]
 pub(crate) struct Run {
-    /// A JUnit XML file that the command writes; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Vec<PathBuf>,
+    /// A test report that the command writes, or a pattern in quotes such as 'reports/*.xml'; may be given
+    /// several times.
+    #[arg(long, visible_alias = "junit", value_name = "FILE")]
+    pub(crate) report: Vec<Named>,
+    /// Read what the command prints, to tell failures apart about which no report says anything. Never
+    /// what goes to a terminal; what is printed after the command's end, from the background, may be lost.
+    #[arg(long)]
+    pub(crate) read_output: bool,
     /// What a failure of this command means.
     #[arg(long, value_name = "CATEGORY", default_value = "test")]
     pub(crate) category: Category,
@@ -198,6 +208,49 @@ pub(crate) struct Run {
         value_name = "COMMAND"
     )]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `pinion report`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+For tests that ran elsewhere, as in another step of a CI job. Like `pinion run` it needs a checkout that \
+has joined and whose owner agreed to report; the pins are those of the last `pinion sync`.
+
+Without --exit-status the reports must say by themselves how it went: passed, if all of them are whole and \
+there is a test; failed, if there is a failure in any. Else nothing is reported, and the exit code is 7.
+
+When the server is away the exit code is 5; the report is kept and sent with the next run or sync.")]
+pub(crate) struct Report {
+    /// A test report, or a pattern in quotes such as 'reports/*.xml'; may be given several times.
+    #[arg(long, value_name = "FILE", required_unless_present = "exit_status")]
+    pub(crate) report: Vec<Named>,
+    /// What the command exited with; 128 + n for signal n.
+    #[arg(long, value_name = "N")]
+    pub(crate) exit_status: Option<u8>,
+    /// What a failure of the command means.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
+}
+
+/// `pinion ingest`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Reads test reports as `pinion run` and `pinion report` do, prints what they would become, and sends \
+nothing. No checkout needs to have joined.
+
+Reports are JUnit XML, subunit v2, TAP, libtest JSON or `go test -json`; which, is told from the content. \
+The exit code is 7 if a report is malformed, cut off or of no known kind (what was read until there is \
+shown), and 3 if it is not there; failing tests are no error.")]
+pub(crate) struct Ingest {
+    /// A test report, a pattern in quotes such as 'reports/*.xml', or - for standard input.
+    #[arg(value_name = "FILE", required_unless_present = "exit_status")]
+    pub(crate) files: Vec<Named>,
+    /// What the command exited with, if that is to count too; 128 + n for signal n.
+    #[arg(long, value_name = "N")]
+    pub(crate) exit_status: Option<u8>,
+    /// What a failure of the command means.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
 }
 
 /// What a command does, and so what its failure means.

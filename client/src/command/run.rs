@@ -3,14 +3,15 @@
 //! The command comes first: nothing here may change how it ends, or keep it waiting for a server.
 
 pub(super) mod child;
-mod junit_files;
+mod output;
 mod reporting;
+mod written_reports;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use pinion_client::adapters::Kept;
-use pinion_client::ingest::{Ending, Verdict, conclude};
+use pinion_client::ingest::{Ending, Fingerprint, Verdict, conclude};
 use pinion_client::{Run, v1};
 
 use crate::args::environment::{Category, Run as RunArgs};
@@ -19,8 +20,8 @@ use crate::failure::Failure;
 use crate::session::{Session, do_not_track};
 
 use child::Command;
-use junit_files::JunitFiles;
 use reporting::Reporting;
+use written_reports::WrittenReports;
 
 use super::apply;
 
@@ -35,10 +36,15 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
             .warn("there are no pins yet, so the command runs without; `pinion sync` fetches them");
     }
     let environment = usable.map(|_| environment(&checkout)).unwrap_or_default();
-    let junit = JunitFiles::before(&args.junit);
+    let reports = WrittenReports::before(&args.report);
 
-    let mut command = match Command::spawn_with(&args.command, environment) {
-        Ok(command) => command,
+    let spawned = match args.read_output {
+        true => Command::spawn_read(&args.command, environment)
+            .map(|(command, output)| (command, Some(output))),
+        false => Command::spawn_with(&args.command, environment).map(|command| (command, None)),
+    };
+    let (mut command, output) = match spawned {
+        Ok(spawned) => spawned,
         Err(error) => {
             session
                 .terminal
@@ -50,9 +56,11 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
     let ending = command.ending().await;
     let verdict = conclude(
         ending,
-        &junit.after(&session.terminal),
+        &reports.after(&session.terminal),
         stated(args.category),
     );
+    let tail = output.map(output::Output::tail);
+    let verdict = verdict.or_look(|| Fingerprint::of_output(&tail?));
     if let Verdict::Failed {
         despite_exit_0: true,
         ..
@@ -116,7 +124,7 @@ fn begin(session: &Session, checkout: &Checkout, pins: Option<&SavedPins>) -> Op
     Some(Reporting::begin(session, checkout, run))
 }
 
-fn stated(category: Category) -> v1::Category {
+pub(super) fn stated(category: Category) -> v1::Category {
     match category {
         Category::Install => v1::Category::Install,
         Category::Build => v1::Category::Build,

@@ -20,6 +20,8 @@ fn every_subcommand_has_help() {
         "leave",
         "sync",
         "run",
+        "report",
+        "ingest",
         "why",
         "status",
         "hold",

@@ -128,17 +128,28 @@ impl EventBet {
             return false;
         };
         let exposed = event.share.exposes(event.draw);
-        self.bet(&Target::Any, event.rate, rho, exposed);
-        let rate = category_rate(event.rate, event.categories, event.category);
-        self.bet(&Target::Category(event.category), rate, rho, exposed);
-        if let Some(platform) = event.platform {
-            let target = Target::Platform(platform.to_owned());
-            self.bet(&target, event.rate, rho, exposed);
-        }
         for partner in event.partners {
-            let target = Target::Pair((*partner).to_owned());
-            self.open_pair(&target);
-            self.bet(&target, event.rate, rho, exposed);
+            self.open_pair(partner);
+        }
+        let category_rate = category_rate(event.rate, event.categories, event.category);
+        for ledger in &mut self.ledgers {
+            // A platform or a partner without a slot is not bet on.
+            let (sizes, rate): (&[f64], f64) = match &ledger.target {
+                Target::Any => (&SIZES, event.rate),
+                Target::Category(category) if *category == event.category => {
+                    (&SIZES, category_rate)
+                }
+                Target::Platform(platform) if event.platform == Some(platform) => {
+                    (&SIZES, event.rate)
+                }
+                Target::Pair(partner) if event.partners.contains(&partner.as_str()) => {
+                    (&SIZES_PAIR, event.rate)
+                }
+                _ => continue,
+            };
+            for (wealth, size) in ledger.wealths.iter_mut().zip(sizes) {
+                *wealth += log_odds_bet(rho, gain(*size, rate), exposed);
+            }
         }
         if let Some(fingerprint) = event.new_fingerprint {
             self.bet_on_look(fingerprint, rho, exposed);
@@ -165,30 +176,17 @@ impl EventBet {
         (known < event.share).then(|| event.share.raise_from(known))
     }
 
-    fn bet(&mut self, target: &Target, rate: f64, rho: f64, exposed: bool) {
-        let sizes: &[f64] = if matches!(target, Target::Pair(_)) {
-            &SIZES_PAIR
-        } else {
-            &SIZES
-        };
-        let ledger = self
-            .ledgers
-            .iter_mut()
-            .find(|ledger| ledger.target == *target);
-        // A platform or a partner without a slot is not bet on.
-        if let Some(ledger) = ledger {
-            for (wealth, size) in ledger.wealths.iter_mut().zip(sizes) {
-                *wealth += log_odds_bet(rho, gain(*size, rate), exposed);
+    fn open_pair(&mut self, partner: &str) {
+        let (mut known, mut open) = (false, 0);
+        for ledger in &self.ledgers {
+            if let Target::Pair(name) = &ledger.target {
+                open += 1;
+                known |= name == partner;
             }
         }
-    }
-
-    fn open_pair(&mut self, pair: &Target) {
-        let pairs = |ledger: &&Ledger| matches!(ledger.target, Target::Pair(_));
-        let known = self.ledgers.iter().any(|ledger| ledger.target == *pair);
-        if !known && self.ledgers.iter().filter(pairs).count() < PAIR_SLOTS {
+        if !known && open < PAIR_SLOTS {
             let weight = WEIGHT_PAIRS / PAIR_SLOTS as f64;
-            self.add(pair.clone(), weight, SIZES_PAIR.len());
+            self.add(Target::Pair(partner.to_owned()), weight, SIZES_PAIR.len());
         }
     }
 

@@ -26,6 +26,7 @@ pub mod prediction;
 pub mod reason;
 pub mod resolve;
 pub mod rollout;
+pub mod simulation;
 pub mod source_file;
 pub mod state;
 pub mod time;

@@ -81,6 +81,49 @@ pub fn blame(masses: &Masses) -> Target {
     }
 }
 
+/// Parts of the failures that a pair does, for which it is asked whether it does.
+const PAIR_PARTS: [f64; 3] = [0.5, 0.8, 0.98];
+/// How sure a partner's part must be, over all partners.
+const PAIR_SURE: f64 = 20.0;
+
+/// Which partner the failures that are put down to a rollout need too, if any.
+///
+/// Each partner comes with the failures of exposed environments: whether the environment had the partner as
+/// well, and the partner's share then. If the rollout does the harm alone, these are coins of known bias, so
+/// that one is named wrongly with a chance of 1 in 20 at most, over all partners.
+pub fn accomplice<'a, F>(partners: impl IntoIterator<Item = (&'a str, F)>) -> Option<&'a str>
+where
+    F: IntoIterator<Item = (bool, f64)>,
+{
+    let mut asked = 0u32;
+    let mut best: Option<(&str, f64)> = None;
+    for (name, failures) in partners {
+        asked += 1;
+        let log_e = log_e_of_pair(failures);
+        if best.is_none_or(|(_, most)| log_e > most) {
+            best = Some((name, log_e));
+        }
+    }
+    let sure = (PAIR_SURE * f64::from(asked.max(1))).ln();
+    best.filter(|(_, log_e)| *log_e >= sure)
+        .map(|(name, _)| name)
+}
+
+/// The log of how much likelier the partner's labels are if a part of the failures needs it than if none does.
+fn log_e_of_pair(failures: impl IntoIterator<Item = (bool, f64)>) -> f64 {
+    let mut logs = [0.0; PAIR_PARTS.len()];
+    for (has_partner, share) in failures {
+        for (log, part) in logs.iter_mut().zip(PAIR_PARTS) {
+            *log += if has_partner {
+                (part / share.max(RATE.0) + 1.0 - part).ln()
+            } else {
+                (1.0 - part).ln()
+            };
+        }
+    }
+    log_sum_exp(logs.into_iter()) - (PAIR_PARTS.len() as f64).ln()
+}
+
 /// The log of a mixture of log wealths, of which each target has a weight and one wealth a size.
 pub(crate) fn log_mixture<'a>(ledgers: impl Iterator<Item = (f64, &'a [f64])> + Clone) -> f64 {
     let cash = 1.0 - ledgers.clone().map(|(weight, _)| weight).sum::<f64>();
@@ -152,6 +195,27 @@ mod tests {
             blame(&masses(else_ + LN_2 + 0.01)),
             Target::Pair("ro-1".to_owned())
         );
+    }
+
+    #[test]
+    fn a_partner_is_an_accomplice_if_hardly_any_failure_comes_without_it() {
+        let with = |with: usize, of: usize| (0..of).map(move |i| (i < with, 0.05));
+        let named = |a, b| accomplice([("ro-1", with(a, 4)), ("ro-2", with(b, 4))]);
+        assert_eq!(named(0, 4), Some("ro-2"));
+        assert_eq!(named(3, 0), Some("ro-1"));
+        assert_eq!(named(1, 1), None);
+        // Nearly everybody has it, so that having it says nothing.
+        let everybody = [("ro-1", (0..4).map(|_| (true, 0.95)))];
+        assert_eq!(accomplice(everybody), None);
+    }
+
+    #[test]
+    fn the_evidence_for_an_accomplice_is_fair() {
+        for share in [0.01, 0.25, 0.9] {
+            let e = |label| log_e_of_pair([(label, share)]).exp();
+            let mean = share * e(true) + (1.0 - share) * e(false);
+            assert!((mean - 1.0).abs() < 1e-9, "{share}: {mean}");
+        }
     }
 
     #[test]

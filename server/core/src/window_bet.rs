@@ -167,14 +167,12 @@ impl WindowBet {
     }
 
     fn open_pair(&mut self, partner: &str) {
-        let pairs = self
-            .ledgers
-            .iter()
-            .filter(|(target, _)| matches!(target, Target::Pair(_)));
         let (mut known, mut open) = (false, 0);
-        for (target, _) in pairs {
-            open += 1;
-            known |= *target == Target::Pair(partner.to_owned());
+        for (target, _) in &self.ledgers {
+            if let Target::Pair(name) = target {
+                open += 1;
+                known |= name == partner;
+            }
         }
         if !known && open < PAIR_SLOTS {
             self.add(

@@ -7,6 +7,8 @@ use std::process::ExitStatus;
 use pinion_client::ingest::Ending;
 use tokio::process::Child;
 
+use super::output::Output;
+
 /// A running command.
 pub(in crate::command) struct Command {
     child: Child,
@@ -38,6 +40,22 @@ impl Command {
         words: &[OsString],
         environment: Vec<(OsString, OsString)>,
     ) -> Result<Self, SpawnError> {
+        Self::start(words, environment, |_| Ok(())).map(|(command, ())| command)
+    }
+
+    /// The same, with its output passed on and its end kept.
+    pub(super) fn spawn_read(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<(Self, Output), SpawnError> {
+        Self::start(words, environment, Output::of)
+    }
+
+    fn start<T>(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+        prepare: impl FnOnce(&mut tokio::process::Command) -> io::Result<T>,
+    ) -> Result<(Self, T), SpawnError> {
         let failed = |cause| SpawnError {
             program: words[0].to_string_lossy().into_owned(),
             cause,
@@ -47,11 +65,13 @@ impl Command {
         let signals = signals::Forwarded::catch().map_err(failed)?;
         let mut command = tokio::process::Command::new(&words[0]);
         command.args(&words[1..]).envs(environment);
-        Ok(Self {
+        let prepared = prepare(&mut command).map_err(failed)?;
+        let command = Self {
             child: command.spawn().map_err(failed)?,
             #[cfg(unix)]
             signals,
-        })
+        };
+        Ok((command, prepared))
     }
 
     /// Waits for the end, passing on the signals that come meanwhile.

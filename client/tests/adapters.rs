@@ -13,6 +13,8 @@ mod stub;
 mod cargo_facts;
 #[path = "adapters/go_facts.rs"]
 mod go_facts;
+#[path = "adapters/guard_facts.rs"]
+mod guard_facts;
 #[path = "adapters/javascript_facts.rs"]
 mod javascript_facts;
 #[path = "adapters/journal_facts.rs"]

@@ -130,7 +130,7 @@ impl Tool {
         let pinned = self.parse(pins)?;
         let _lock = Lock::take(project)?.ok_or(ApplyError::Busy)?;
         // What is installed is left for the new pins to replace.
-        put_back(project, Insist::No)?;
+        let (put_back, _) = put_back(project, Insist::No)?;
         let place = Place::lasting(project);
         write_constraints(&place, pins)?;
         let work = Work::begin(self, project, place, &pinned, effect)?;
@@ -139,6 +139,7 @@ impl Tool {
             etag: pins.etag.clone(),
             overlay: work.overlay.clone(),
             refused: work.refused.clone(),
+            put_back,
         };
         match kept.store(project) {
             Ok(()) => Ok(kept),
@@ -264,10 +265,6 @@ impl Work {
         if let Some(cut) = journal.layers()?.iter().find(|layer| !layer.is_finished()) {
             return Err(ApplyError::CutShort(cut.tool()));
         }
-        let before = match effect {
-            Effect::Installed => Some(adapter.resolved(&place, &Overlay::default(), &[])?),
-            Effect::Resolved => adapter.always_installs().then(Resolved::default),
-        };
         let edits = adapter.edits(&place)?;
         let layer = match edits.is_empty() {
             true => None,
@@ -279,7 +276,7 @@ impl Work {
             overlay: Overlay::default(),
             refused: Reasons::new(),
             layer,
-            before,
+            before: None,
         };
         match work.put(adapter, pins, effect) {
             Ok(()) => Ok(work),
@@ -293,16 +290,24 @@ impl Work {
         pins: &[Pinned],
         effect: Effect,
     ) -> Result<(), ToolError> {
+        self.before = match effect {
+            _ if adapter.always_installs() => Some(Resolved::default()),
+            Effect::Installed => Some(adapter.resolved(&self.place, &Overlay::default(), &[])?),
+            Effect::Resolved => None,
+        };
         let Put { overlay, refused } = adapter.apply(&self.place, pins)?;
         self.overlay = overlay;
         self.refused = refused;
         if effect == Effect::Installed {
             adapter.install(&self.place, &self.overlay, pins)?;
         }
-        if let Some(layer) = self.layer.take() {
-            self.layer = layer.finish()?;
+        if let Some(layer) = &mut self.layer {
+            layer.finish()?;
         }
-        Ok(())
+        match self.layer.take_if(|layer| layer.is_empty()) {
+            Some(layer) => layer.forget(),
+            None => Ok(()),
+        }
     }
 
     fn give_up(mut self, failure: ToolError) -> ApplyError {

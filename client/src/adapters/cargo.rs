@@ -50,7 +50,7 @@ impl Adapter for Cargo {
         let mut refused = Reasons::new();
         // A package can be held back by another that is yet to be moved, so as long as something moves, again.
         loop {
-            let resolved = self.resolved(place, &overlay, &[])?;
+            let resolved = list(place, &overlay, Lockfile::MayChange)?;
             let mut moved = false;
             refused.clear();
             for pinned in resolved.other_than(Ecosystem::Cargo, pins) {
@@ -83,24 +83,40 @@ impl Adapter for Cargo {
         overlay: &Overlay,
         _: &[Pinned],
     ) -> Result<Resolved, ToolError> {
-        let words = [
-            "metadata",
-            "--format-version=1",
-            "--all-features",
-            "--quiet",
-        ];
-        let answer = place.call("cargo", &words).with(overlay).done()?;
-        let metadata: Metadata = answer.json()?;
-        let mut resolved = Resolved::default();
-        let foreign = metadata.packages.iter().filter(|package| {
-            let source = package.source.as_deref();
-            source.is_some_and(|source| !source.starts_with("git+"))
-        });
-        for package in foreign {
-            resolved.add(Ecosystem::Cargo, &package.name, &package.version);
-        }
-        Ok(resolved)
+        list(place, overlay, Lockfile::Stays)
     }
+}
+
+/// What listing may do to the lockfile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lockfile {
+    /// It is written if there is none, or if the manifests ask for more than it has.
+    MayChange,
+    /// Listing fails rather than write it.
+    Stays,
+}
+
+fn list(place: &Place, overlay: &Overlay, lockfile: Lockfile) -> Result<Resolved, ToolError> {
+    let mut words = vec![
+        "metadata",
+        "--format-version=1",
+        "--all-features",
+        "--quiet",
+    ];
+    if lockfile == Lockfile::Stays {
+        words.push("--locked");
+    }
+    let answer = place.call("cargo", &words).with(overlay).done()?;
+    let metadata: Metadata = answer.json()?;
+    let mut resolved = Resolved::default();
+    let foreign = metadata.packages.iter().filter(|package| {
+        let source = package.source.as_deref();
+        source.is_some_and(|source| !source.starts_with("git+"))
+    });
+    for package in foreign {
+        resolved.add(Ecosystem::Cargo, &package.name, &package.version);
+    }
+    Ok(resolved)
 }
 
 /// Moves a package to its pin; what cargo said if it refused.

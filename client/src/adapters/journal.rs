@@ -184,19 +184,19 @@ impl Layer {
         self.record.finished
     }
 
-    /// Notes what the edit left; a layer that changed nothing goes, and `None` is returned.
-    pub(super) fn finish(mut self) -> Result<Option<Self>, ToolError> {
+    /// Notes what the edit left.
+    pub(super) fn finish(&mut self) -> Result<(), ToolError> {
         for file in &mut self.record.files {
             file.after = note(&self.folder, &file.path)?;
         }
-        let mut files = self.record.files.iter();
-        if files.all(|file| file.before == file.after) {
-            self.forget()?;
-            return Ok(None);
-        }
         self.record.finished = true;
-        self.write()?;
-        Ok(Some(self))
+        self.write()
+    }
+
+    /// Whether the edit came to its end and changed nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut files = self.record.files.iter();
+        self.record.finished && files.all(|file| file.before == file.after)
     }
 
     /// Whether every file is as the edit left it.
@@ -435,10 +435,12 @@ mod tests {
         }
 
         fn edited(&self) -> Layer {
-            let layer = self.begin();
+            let mut layer = self.begin();
             self.write("Cargo.lock", "after\n");
             self.write("new.lock", "made\n");
-            layer.finish().expect("noted").expect("changed")
+            layer.finish().expect("noted");
+            assert!(!layer.is_empty());
+            layer
         }
 
         fn read(&self, name: &str) -> Option<String> {
@@ -509,9 +511,9 @@ mod tests {
     fn the_newest_layer_goes_first() {
         let scene = Scene::new();
         scene.edited();
-        let second = scene.begin();
+        let mut second = scene.begin();
         scene.write("Cargo.lock", "later\n");
-        second.finish().expect("noted").expect("changed");
+        second.finish().expect("noted");
         scene.newest().undo(Insist::No).expect("undone");
         assert_eq!(scene.read("Cargo.lock").as_deref(), Some("after\n"));
         scene.newest().undo(Insist::No).expect("undone");
@@ -521,7 +523,11 @@ mod tests {
     #[test]
     fn an_edit_that_changed_nothing_leaves_no_layer() {
         let scene = Scene::new();
-        assert!(scene.begin().finish().expect("noted").is_none());
+        let mut layer = scene.begin();
+        assert!(!layer.is_empty(), "it may still change something");
+        layer.finish().expect("noted");
+        assert!(layer.is_empty());
+        layer.forget().expect("forgotten");
         assert!(scene.journal.layers().expect("readable").is_empty());
     }
 
@@ -555,9 +561,9 @@ mod tests {
         std::fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("set");
         symlink(&file, scene.path("linked.lock")).expect("linked");
         let paths = [scene.path("linked.lock")];
-        let layer = scene.journal.begin(Tool::Cargo, &paths).expect("noted");
+        let mut layer = scene.journal.begin(Tool::Cargo, &paths).expect("noted");
         std::fs::write(&file, "after").expect("written");
-        let layer = layer.finish().expect("noted").expect("changed");
+        layer.finish().expect("noted");
         layer.undo(Insist::No).expect("undone");
         assert_eq!(scene.read("linked.lock").as_deref(), Some("before"));
         assert!(scene.path("linked.lock").is_symlink());

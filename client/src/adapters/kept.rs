@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::Journal;
+use super::journal::{Journal, Restored};
 use super::overlay::Overlay;
 use super::pinned::Pinned;
 use super::process::{Place, ToolError};
@@ -18,6 +18,8 @@ pub struct Kept {
     pub(super) etag: String,
     pub(super) overlay: Overlay,
     pub(super) refused: Reasons,
+    #[serde(skip)]
+    pub(super) put_back: Vec<Restored>,
 }
 
 impl Kept {
@@ -50,6 +52,11 @@ impl Kept {
     /// The variables that a command needs to see the pins.
     pub fn overlay(&self) -> &Overlay {
         &self.overlay
+    }
+
+    /// The files that were put back before these pins were applied; none once it was found again.
+    pub fn put_back(&self) -> &[Restored] {
+        &self.put_back
     }
 
     /// Whether the edited files are as they were left.

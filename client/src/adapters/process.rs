@@ -205,11 +205,12 @@ fn told(text: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     let is_error = |line: &&str| line.to_lowercase().contains("error");
-    let first = lines.iter().position(|line| is_error(&line)).unwrap_or(0);
+    let first = lines.iter().position(is_error).unwrap_or(0);
     let lines = lines[first..]
         .iter()
         .filter(|line| !line.contains("debug-0.log"));
-    cut(&lines.copied().collect::<Vec<_>>().join(" "), WORDS_MAX)
+    let words = lines.copied().collect::<Vec<_>>().join(" ");
+    cut(words.strip_prefix("error: ").unwrap_or(&words), WORDS_MAX)
 }
 
 fn cut(text: &str, max: usize) -> String {
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn a_tool_is_quoted_from_its_error_on() {
         let text = "    Updating index\nerror: no such version\n\n  required by `app`\n";
-        assert_eq!(told(text), "error: no such version required by `app`");
+        assert_eq!(told(text), "no such version required by `app`");
         assert_eq!(told("only\nthis"), "only this");
         assert_eq!(told(&"x".repeat(1000)).len(), WORDS_MAX + 3);
     }

@@ -6,10 +6,16 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Replaces `path` by `bytes`, durably: a reader sees the old file or the new one, also after a power cut.
+/// Replaces the file that `path` leads to by `bytes`, durably: a reader sees the old file or the new one, also after a power cut.
 ///
 /// Without permissions, only the owner may read it.
 pub(super) fn write(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    // A link stays a link.
+    let path = &match std::fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(cause) => return Err(cause),
+    };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

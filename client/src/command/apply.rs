@@ -9,6 +9,8 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
 
+use super::undo::tell_kept_aside;
+
 /// The tool that was named, or the one the checkout uses; says which.
 pub(super) fn choose(
     session: &Session,
@@ -40,10 +42,14 @@ pub(super) fn keep(
         return Ok(kept);
     }
     let kept = tool.keep(&project, pins, Effect::Resolved)?;
+    tell_kept_aside(session, kept.put_back());
     if tool.takes_at_once() {
         // The pins are applied whatever listing them comes to.
         match kept.verify(&project, &pins.pins) {
-            Ok(verification) => tell(session, checkout, pins, &verification)?,
+            Ok(verification) => {
+                tell(session, checkout, pins, &verification)?;
+                session.terminal.note(summary(&verification));
+            }
             Err(error) => session.terminal.warn(format_args!(
                 "it is not known which pins took: {error}; `pinion verify` looks again"
             )),
@@ -92,7 +98,6 @@ pub(super) fn tell(
     for missed in &verification.missed {
         warn_of(&session.terminal, missed);
     }
-    session.terminal.note(summary(verification));
     Ok(())
 }
 
@@ -104,7 +109,7 @@ pub(super) fn summary(verification: &Verification) -> String {
         unused,
     } = verification;
     format!(
-        "{} pins took, {} did not, {} are of packages not used here",
+        "of the pins {} took, {} did not, {} are not used here",
         took.len(),
         missed.len(),
         unused.len()

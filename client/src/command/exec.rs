@@ -45,6 +45,7 @@ pub(super) async fn exec(session: &Session, args: &Exec) -> Result<ExitCode, Fai
                 if let Err(failure) = apply::tell(session, &checkout, &pins, &found) {
                     session.terminal.warn(failure);
                 }
+                session.terminal.note(apply::summary(&found));
             }
             Err(error) => session
                 .terminal

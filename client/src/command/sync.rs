@@ -4,10 +4,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use pinion_client::adapters::{DetectError, Overlay, Tool};
-use pinion_client::{Error, Pins, constraints};
+use pinion_client::{Error, Pins, constraints, v1};
 
 use crate::args::environment::Sync;
 use crate::checkout::{Checkout, SavedPins, write_whole};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Patience, Session, do_not_track};
 use crate::times::age;
@@ -55,19 +56,30 @@ fn apply(session: &Session, checkout: &Checkout, args: &Sync) -> Result<Option<O
     if args.no_apply {
         return Ok(None);
     }
-    let is_told = args.tool.is_some();
-    match Tool::detect(&checkout.project(), pins.ecosystem) {
-        Err(error @ DetectError::Nothing { .. }) if !is_told => {
-            session.terminal.warn(format_args!(
-                "{error}: the pins are here, but not applied; name it by --tool"
-            ));
-            Ok(None)
-        }
-        _ => {
-            let kept = apply::keep(session, checkout, &pins, args.tool)?;
-            Ok(Some(kept.overlay().clone()))
-        }
+    if args.tool.is_none()
+        && let Err(error @ DetectError::Nothing { .. }) =
+            Tool::detect(&checkout.project(), pins.ecosystem)
+    {
+        session.terminal.warn(format_args!(
+            "{error}: the pins are here, but not applied; name it by --tool"
+        ));
+        return Ok(None);
     }
+    let kept = match apply::keep(session, checkout, &pins, args.tool) {
+        // A uv project where uv is not: whoever installs there does it with the constraints file.
+        Err(failure)
+            if failure.exit == Exit::NotFound
+                && args.tool.is_none()
+                && pins.ecosystem == v1::Ecosystem::Pypi =>
+        {
+            session
+                .terminal
+                .warn(format_args!("{failure}; the pins are applied as for pip"));
+            apply::keep(session, checkout, &pins, Some(Tool::Pip))?
+        }
+        kept => kept?,
+    };
+    Ok(Some(kept.overlay().clone()))
 }
 
 fn take(
@@ -153,7 +165,7 @@ fn print_known(session: &Session, known: &SavedPins, stale: bool) {
     }
 }
 
-fn print_json(session: &Session, pins: &Pins, changes: &[pinion_client::v1::PackageChange]) {
+fn print_json(session: &Session, pins: &Pins, changes: &[v1::PackageChange]) {
     let changes: Vec<_> = changes.iter().map(pinion_proto::to_json).collect();
     let list: Vec<_> = pins.pins.iter().map(pinion_proto::to_json).collect();
     let value = serde_json::json!({

@@ -1,6 +1,6 @@
 //! `pinion undo`: every file as it was before pins were applied.
 
-use pinion_client::adapters::{self, Insist, Kept, Undone};
+use pinion_client::adapters::{self, Insist, Kept, Restored, Undone};
 
 use crate::args::environment::Undo;
 use crate::failure::Failure;
@@ -38,16 +38,23 @@ pub(super) fn tell_restored(session: &Session, undone: &Undone) {
     for restored in &undone.restored {
         let path = restored.path.display();
         session.terminal.note(format_args!("restored `{path}`"));
-        if let Some(kept) = &restored.kept {
-            let kept = kept.display();
-            session
-                .terminal
-                .warn(format_args!("what `{path}` held is kept in `{kept}`"));
-        }
     }
+    tell_kept_aside(session, &undone.restored);
     if let Some(error) = &undone.not_installed {
         session.terminal.warn(format_args!(
             "the files are as they were, but what is installed is not: {error}"
         ));
+    }
+}
+
+/// Says where bytes went that nobody had noted.
+pub(super) fn tell_kept_aside(session: &Session, restored: &[Restored]) {
+    for Restored { path, kept } in restored {
+        if let Some(kept) = kept {
+            let (path, kept) = (path.display(), kept.display());
+            session
+                .terminal
+                .warn(format_args!("what `{path}` held is kept in `{kept}`"));
+        }
     }
 }

@@ -4,7 +4,7 @@ use pinion_client::v1::Ecosystem;
 
 use super::checkout::{Checkout, has};
 
-const MODULE: &str = "module example.com/app\n\ngo 1.22\n\nrequire (\n\tgithub.com/google/uuid v1.5.0\n\trsc.io/quote v1.5.2\n)\n";
+const MODULE: &str = "module example.com/app\n\ngo 1.18\n\nrequire (\n\tgithub.com/google/uuid v1.5.0\n\trsc.io/quote v1.5.2\n)\n";
 const MAIN: &str = "package main\n\nimport (\n\t\"fmt\"\n\n\t\"github.com/google/uuid\"\n\t\"rsc.io/quote\"\n)\n\nfunc main() { fmt.Println(uuid.Nil, quote.Hello()) }\n";
 
 fn app() -> Checkout {
@@ -79,9 +79,9 @@ fn the_project_s_own_workspace_keeps_its_modules() {
         return;
     }
     let checkout = app();
-    checkout.write("lib/go.mod", "module example.com/lib\n\ngo 1.22\n");
+    checkout.write("lib/go.mod", "module example.com/lib\n\ngo 1.18\n");
     checkout.write("lib/lib.go", "package lib\n");
-    checkout.write("go.work", "go 1.22\n\nuse (\n\t.\n\t./lib\n)\n");
+    checkout.write("go.work", "go 1.18\n\nuse (\n\t.\n\t./lib\n)\n");
     let before = checkout.commit();
     checkout.pin(Ecosystem::Go, &[("github.com/google/uuid", "v1.3.0")]);
     checkout.pinions(&["sync"]);

@@ -56,7 +56,9 @@ fn pip_installs_the_pins_and_no_file_of_the_checkout_changes() {
     ];
     let installed = checkout.pinions(&install);
     assert!(
-        installed.err.contains("2 pins took, 0 did not, 1 are of"),
+        installed
+            .err
+            .contains("of the pins 2 took, 0 did not, 1 are"),
         "{installed:?}"
     );
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Facts about joining, leaving and syncing.
 
+use pinion_client::v1;
+
 use super::developer::{Developer, said};
 use super::stub::{Mood, Stub};
 
@@ -83,6 +85,37 @@ fn a_sync_writes_the_constraints_and_says_what_changed() {
     assert!(out.starts_with("set -gx PIP_CONSTRAINT "), "{out}");
     let copied = std::fs::read_to_string(developer.checkout().join("pins.txt")).expect("written");
     assert!(copied.contains("requests==1.1"), "{copied}");
+}
+
+#[test]
+fn pins_that_no_tool_is_found_for_are_fetched_and_not_applied() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    stub.serve(v1::GetPinsResponse {
+        etag: "e1".into(),
+        ecosystem: v1::Ecosystem::Cargo.into(),
+        ..Default::default()
+    });
+    let (code, out, err) = developer.says(&["sync"]);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    assert!(err.contains("not applied; name it by --tool"), "{err}");
+    let (code, _, err) = developer.says(&["sync", "--tool", "npm"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("`npm` does not take pins of cargo"), "{err}");
+    for words in [&["env"], &["verify"]] {
+        let (code, out, err) = developer.says(words);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("pinion exec -- COMMAND"), "{err}");
+    }
+}
+
+#[test]
+fn nothing_is_applied_before_the_first_sync() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    let (code, _, err) = developer.says(&["exec", "true"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("`pinion sync` fetches them"), "{err}");
 }
 
 #[test]

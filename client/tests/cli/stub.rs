@@ -319,7 +319,6 @@ impl PinService for Services {
             baseline: false,
             pin_set: watch.pin_set,
             etag: watch.etag,
-            ..Default::default()
         });
         let pins = Some(self.get_pins(request).await?.into_inner());
         Ok(Response::new(tokio_stream::once(Ok(

@@ -11,6 +11,8 @@ mod checkout_facts;
 mod command_line_facts;
 #[path = "cli/ingest_facts.rs"]
 mod ingest_facts;
+#[path = "cli/real_tool_facts.rs"]
+mod real_tool_facts;
 #[path = "cli/report_facts.rs"]
 mod report_facts;
 #[path = "cli/run_facts.rs"]

@@ -97,7 +97,7 @@ const REPLACEMENTS: &[(&str, &str)] = &[
         "#",
     ),
     (
-        r"(?i)#\s?(?:ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b",
+        r"(?i)#\.?\s?(?:[kmgtp]i?b|bytes?|ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b",
         "#",
     ),
     (r"(?:[<>=!~^]|===?|[<>!~]=)#", "#"),

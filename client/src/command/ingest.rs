@@ -27,7 +27,8 @@ pub(super) fn ingest(session: &Session, args: &Ingest) -> Result<ExitCode, Failu
     let mut exit = Exit::Ok;
     let mut rows = Vec::new();
     let mut reports = Vec::new();
-    for (name, read) in args.files.iter().flat_map(read_named) {
+    let named = report_files::named(&args.files);
+    for (name, read) in named.iter().flat_map(read_named) {
         let (row, report) = match read {
             Ok(reading) => Row::of(name, reading, stated(args.category)),
             Err(error) => {

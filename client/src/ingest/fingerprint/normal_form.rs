@@ -44,7 +44,7 @@ const REPLACEMENTS: &[(&str, &str)] = &[
     ),
     (r"\b\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\b", "<time>"),
     (
-        r"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?(?:\b\d{1,2} )?\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* +\d{1,4}(?:,? +\d{4})?(?: +<time>)?(?: +[A-Z]{3,4}\b)?(?: +\d{4}\b)?",
+        r"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +)?(?:\b\d{1,2} )?\b(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:t(?:ember)?)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?) +\d{1,4}(?:,? +\d{4})?(?: +<time>)?(?: +[A-Z]{3,4}\b)?(?: +\d{4}\b)?",
         "<time>",
     ),
     // Where on the disk; inside quotes or parentheses with its blanks.
@@ -272,6 +272,7 @@ mod tests {
     fn words_that_make_the_kind_of_a_message_stay() {
         for (one, other) in [
             ("assert 1 == 2", "assert 1 != 2"),
+            ("Decimal 10 is no", "Marker 10 is no"),
             ("`left == right` failed", "`left != right` failed"),
             ("No module named 'foo'", "No module named 'bar'"),
             (

@@ -36,8 +36,6 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
 
-pub(crate) use report_files::Named;
-
 /// Does what was asked and says how the process should exit.
 pub(crate) async fn run(args: Args) -> ExitCode {
     let session = Session {

@@ -302,6 +302,15 @@ async fn from_joining_to_a_rollback() {
         )
         .await;
 
+    std::fs::write(checkouts[1].join("r.tap"), "1..1\nnot ok 1 - KeyError: a\n").unwrap();
+    let reported = place
+        .said(&checkouts[1], None, &["report", "--report", "*.tap"])
+        .await;
+    assert!(
+        reported.starts_with("reported: failed (test)"),
+        "{reported}"
+    );
+
     place.said(&checkouts[0], None, &["leave"]).await;
     let gone = place.pinion(&checkouts[0], None, &["sync"]).await;
     assert!(!gone.status.success(), "{gone:?}");

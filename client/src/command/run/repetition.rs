@@ -14,7 +14,7 @@ use pinion_client::v1::{self, Ecosystem};
 use pinion_client::{Pins, constraints};
 
 use crate::checkout::{Checkout, write_whole};
-use crate::command::report_files::Named;
+use crate::command::report_files;
 use crate::failure::Failure;
 use crate::session::{Patience, Session};
 
@@ -24,7 +24,7 @@ use super::written_reports::WrittenReports;
 /// A run that may be repeated.
 pub(super) struct Repeatable<'a> {
     pub(super) command: &'a [OsString],
-    pub(super) reports: &'a [Named],
+    pub(super) reports: &'a [PathBuf],
     /// The kind of a failure of which nothing else is known.
     pub(super) category: v1::Category,
 }
@@ -199,8 +199,9 @@ impl Repetition {
 struct KeptReports(Vec<(PathBuf, Vec<u8>)>);
 
 impl KeptReports {
-    fn of(reports: &[Named]) -> io::Result<Self> {
-        let files = reports.iter().flat_map(Named::files);
+    fn of(reports: &[PathBuf]) -> io::Result<Self> {
+        let named = report_files::named(reports);
+        let files = named.iter().flat_map(|named| named.files());
         files
             .map(|path| std::fs::read(&path).map(|bytes| (path, bytes)))
             .collect::<io::Result<_>>()

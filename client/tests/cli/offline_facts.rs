@@ -108,3 +108,31 @@ fn reports_that_were_thrown_away_are_told_loudly_and_once() {
     let (_, _, err) = developer.says(&["run", "true"]);
     assert!(!err.contains("thrown away"), "{err}");
 }
+
+#[test]
+fn a_long_queue_costs_no_more_while_the_server_is_away() {
+    let closed = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let dead = format!("http://{}", closed.local_addr().expect("bound"));
+    drop(closed);
+    let (stub, developer) = reporting();
+    moved(&developer, &dead);
+    developer.says(&["run", "true"]);
+    let waiting = developer.file("membership.json").with_file_name("outbox");
+    let first = std::fs::read_dir(&waiting).expect("made").flatten().next();
+    let text = std::fs::read_to_string(first.expect("one").path()).expect("readable");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for _ in 0..990 {
+        let mut report = report.clone();
+        let id = uuid::Uuid::now_v7().to_string();
+        report["report_id"] = id.as_str().into();
+        std::fs::write(waiting.join(format!("{id}.json")), report.to_string()).expect("written");
+    }
+    let cost = cost(&developer);
+    println!("a closed port, 990 waiting: {cost:?}");
+    assert!(cost < COST_MAX, "{cost:?}");
+
+    moved(&developer, &stub.url());
+    assert_eq!(developer.says(&["sync"]).0, 0);
+    let arrived = stub.heard(|heard| heard.reports.len());
+    assert_eq!(arrived, 2 + 990 + 6, "each once");
+}

@@ -53,6 +53,25 @@ fn a_black_hole_costs_a_fraction_of_a_second() {
 }
 
 #[test]
+fn a_sync_with_pins_at_hand_does_not_wait_for_a_black_hole() {
+    let hole = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let (_stub, developer) = reporting();
+    moved(
+        &developer,
+        &format!("http://{}", hole.local_addr().expect("bound")),
+    );
+    let begun = Instant::now();
+    let (code, _, err) = developer.says(&["sync"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("the last pins stay in use"), "{err}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
 fn a_closed_port_costs_a_fraction_of_a_second() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let address = closed.local_addr().expect("bound");

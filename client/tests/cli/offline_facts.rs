@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use pinion_client::v1;
+
 use super::developer::Developer;
 use super::stub::Stub;
 
@@ -20,6 +22,19 @@ fn moved(developer: &Developer, url: &str) {
 
 fn reporting() -> (Stub, Developer) {
     let stub = Stub::start();
+    // In no rollout, so that no time goes into looking which candidates took.
+    stub.serve(v1::GetPinsResponse {
+        etag: "etag".into(),
+        revision: 7,
+        pins: vec![v1::Pin {
+            package: "requests".into(),
+            version: "1.0".into(),
+            marker: String::new(),
+        }],
+        pin_set: "nova".into(),
+        ecosystem: v1::Ecosystem::Pypi.into(),
+        ..Default::default()
+    });
     let developer = Developer::joined(&stub, &["--accept-reporting"]);
     assert_eq!(developer.says(&["sync"]).0, 0);
     (stub, developer)

@@ -119,7 +119,6 @@ impl Stub {
     }
 
     /// Serves these pins instead.
-    #[allow(dead_code, reason = "not every test program does")]
     pub(crate) fn serve(&self, pins: v1::GetPinsResponse) {
         *self.shared.served.lock().expect("not poisoned") = Some(pins);
     }

@@ -123,6 +123,9 @@ pub(crate) enum Command {
     Now(environment::Now),
     /// Find which changed pins break a command.
     Bisect(environment::Bisect),
+    /// Show, give or withdraw the agreement to repeat failing runs with the baseline.
+    #[command(subcommand)]
+    Repeat(environment::Repeat),
     /// Show, give or withdraw the consent to report.
     #[command(subcommand)]
     Telemetry(environment::Telemetry),

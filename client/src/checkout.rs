@@ -45,6 +45,9 @@ pub(crate) struct Membership {
     /// Since when reports may be sent; what is older never is.
     #[serde(default)]
     pub(crate) consented: Option<Timestamp>,
+    /// What makes an environment ready to repeat a failing run in, if the owner agreed to repeat.
+    #[serde(default)]
+    pub(crate) repeat: Option<String>,
     /// Certificate authorities of the server, if not the system's.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether plain http to another host was allowed.
@@ -148,6 +151,11 @@ impl Checkout {
         taken.store(&self.state.join("taken.json"))
     }
 
+    /// Where failing runs are repeated.
+    pub(crate) fn repetition(&self) -> PathBuf {
+        self.state.join("repetition")
+    }
+
     /// How pins are applied here: to this checkout, with what is kept beside the rest that is known of it.
     pub(crate) fn project(&self) -> Project {
         Project::new(&self.membership.checkout, &self.state)
@@ -214,6 +222,7 @@ mod tests {
             pin_set: "nova".into(),
             consent: Consent::Off,
             consented: None,
+            repeat: None,
             ca_file: None,
             insecure_http: false,
             joined: Timestamp::UNIX_EPOCH,

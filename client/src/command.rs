@@ -14,6 +14,7 @@ mod leave;
 mod man;
 mod now;
 mod pin_set;
+mod repeat;
 mod report;
 mod report_files;
 mod rollout;
@@ -34,8 +35,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::terminal::Terminal;
-
-pub(crate) use report_files::Named;
 
 /// Does what was asked and says how the process should exit.
 pub(crate) async fn run(args: Args) -> ExitCode {
@@ -67,6 +66,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Undo(args) => undo::undo(session, &args),
         Command::Report(args) => report::report(session, &args).await,
         Command::Ingest(args) => return ingest::ingest(session, &args),
+        Command::Repeat(args) => repeat::repeat(session, args).await,
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,

@@ -302,6 +302,15 @@ async fn from_joining_to_a_rollback() {
         )
         .await;
 
+    std::fs::write(checkouts[1].join("r.tap"), "1..1\nnot ok 1 - KeyError: a\n").unwrap();
+    let reported = place
+        .said(&checkouts[1], None, &["report", "--report", "*.tap"])
+        .await;
+    assert!(
+        reported.starts_with("reported: failed (test)"),
+        "{reported}"
+    );
+
     place.said(&checkouts[0], None, &["leave"]).await;
     let gone = place.pinion(&checkouts[0], None, &["sync"]).await;
     assert!(!gone.status.success(), "{gone:?}");
@@ -432,4 +441,105 @@ async fn a_volunteer_takes_a_candidate_finds_what_it_breaks_and_leaves_no_trace(
         left.status.success() && said.contains("read back: UNAUTHENTICATED"),
         "{said}"
     );
+}
+
+/// Whether this machine can make virtual environments; a part that must be there is named where it is not.
+fn has_venv() -> bool {
+    let found = std::process::Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output();
+    let found = found.is_ok_and(|output| output.status.success());
+    assert!(
+        found || std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
+        "python3 with venv and ensurepip is missing"
+    );
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_run_is_repeated_with_the_baseline_and_says_what_came_of_it() {
+    if !has_venv() {
+        eprintln!("skipped: python3 cannot make virtual environments here");
+        return;
+    }
+    let place = Place::new().await;
+    let admin = place.app.first_admin.clone().unwrap();
+    let admin = Some(admin.as_str());
+    let desk = place.checkout("desk");
+    let team = ["token", "create", "team", "--role", "environment"];
+    std::fs::write(desk.join("token"), place.said(&desk, admin, &team).await).unwrap();
+    std::fs::write(desk.join("pins.txt"), "lib-a==1.0\n").unwrap();
+    std::fs::write(desk.join("policy.toml"), "repeat_failures = true\n").unwrap();
+    for words in [
+        &[
+            "pin-set",
+            "create",
+            "mine",
+            "--ecosystem",
+            "pypi",
+            "--policy",
+            "policy.toml",
+        ][..],
+        &["pin-set", "import", "mine", "pins.txt"],
+    ] {
+        place.said(&desk, admin, words).await;
+    }
+    let own = place.checkout("own");
+    let token_file = desk.join("token").display().to_string();
+    for words in [
+        &[
+            "join",
+            "--pin-set",
+            "mine",
+            "--token-file",
+            &token_file,
+            "--accept-reporting",
+        ][..],
+        &["repeat", "on", "--prepare", "test -n \"$VIRTUAL_ENV\""],
+    ] {
+        place.said(&own, None, words).await;
+    }
+    let id = rollout_id(
+        &place
+            .said(&desk, admin, &["rollout", "start", "mine", "lib-a==2.0"])
+            .await,
+    );
+    place.app.controller.tick().await;
+    let promote = ["rollout", "promote", &id, "--share", "1", "--yes"];
+    place.said(&desk, admin, &promote).await;
+    place.said(&own, None, &["sync"]).await;
+
+    // Breaks with the candidate alone, and writes a report each time.
+    let report = "echo '<testsuite><testcase name=\"a\"/></testsuite>' > report.xml; \
+                  grep lib-a $PIP_CONSTRAINT >> report.xml; ! grep -q lib-a==2.0 $PIP_CONSTRAINT";
+    let run = place
+        .pinion(
+            &own,
+            None,
+            &["run", "--report", "report.xml", "--", "sh", "-c", report],
+        )
+        .await;
+    assert_eq!(run.status.code(), Some(1), "the run's own status");
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("with the baseline it passed"), "{said}");
+    let kept = std::fs::read_to_string(own.join("report.xml")).unwrap();
+    assert!(kept.contains("lib-a==2.0"), "the run's own report: {kept}");
+    // Breaks whatever it gets.
+    let run = place.pinion(&own, None, &["run", "--", "false"]).await;
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("with the baseline it failed too"), "{said}");
+    // Does not agree any more.
+    place.said(&own, None, &["repeat", "off"]).await;
+    let run = place.pinion(&own, None, &["run", "--", "false"]).await;
+    assert!(!String::from_utf8_lossy(&run.stderr).contains("repeated"));
+
+    let sent = place.said(&own, None, &["telemetry", "show"]).await;
+    let repeats: Vec<&str> = ["REPEAT_PASSED", "REPEAT_FAILED", "REPEAT_UNSPECIFIED"]
+        .into_iter()
+        .filter(|repeat| {
+            sent.lines()
+                .any(|line| line.contains("OUTCOME_FAILED") && line.contains(repeat))
+        })
+        .collect();
+    assert_eq!(repeats.len(), 3, "{sent}");
 }

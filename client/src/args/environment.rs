@@ -9,8 +9,6 @@ use pinion_client::adapters::Tool;
 use pinion_client::bisect::Confidence;
 use pinion_client::v1;
 
-use crate::command::Named;
-
 /// `pinion join`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
@@ -192,7 +190,7 @@ pub(crate) struct Run {
     /// A test report that the command writes, or a pattern in quotes such as 'reports/*.xml'; may be given
     /// several times.
     #[arg(long, visible_alias = "junit", value_name = "FILE")]
-    pub(crate) report: Vec<Named>,
+    pub(crate) report: Vec<PathBuf>,
     /// Read what the command prints, to tell failures apart about which no report says anything. Never
     /// what goes to a terminal; what is printed after the command's end, from the background, may be lost.
     #[arg(long)]
@@ -223,7 +221,7 @@ When the server is away the exit code is 5; the report is kept and sent with the
 pub(crate) struct Report {
     /// A test report, or a pattern in quotes such as 'reports/*.xml'; may be given several times.
     #[arg(long, value_name = "FILE", required_unless_present = "exit_status")]
-    pub(crate) report: Vec<Named>,
+    pub(crate) report: Vec<PathBuf>,
     /// What the command exited with; 128 + n for signal n.
     #[arg(long, value_name = "N")]
     pub(crate) exit_status: Option<u8>,
@@ -244,7 +242,7 @@ shown), and 3 if it is not there; failing tests are no error.")]
 pub(crate) struct Ingest {
     /// A test report, a pattern in quotes such as 'reports/*.xml', or - for standard input.
     #[arg(value_name = "FILE", required_unless_present = "exit_status")]
-    pub(crate) files: Vec<Named>,
+    pub(crate) files: Vec<PathBuf>,
     /// What the command exited with, if that is to count too; 128 + n for signal n.
     #[arg(long, value_name = "N")]
     pub(crate) exit_status: Option<u8>,
@@ -382,6 +380,26 @@ fn confidence(text: &str) -> Result<f64, String> {
     percent
         .filter(|percent| Confidence::percent(*percent).is_some())
         .ok_or_else(|| format!("`{text}` is no percentage above 50 and below 100"))
+}
+
+/// `pinion repeat`.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = "\
+A failure that comes with the baseline too is the environment's own and says nothing of a candidate. Where the \
+policy asks for it, `pinion run` therefore repeats a failing run once, with the baseline and in a virtual \
+environment of its own, whether this checkout has a candidate or not; test reports are put back as the run \
+itself left them, and its exit status stays. It costs one run more for each that fails.")]
+pub(crate) enum Repeat {
+    /// Agree to repeat failing runs once with the baseline.
+    On {
+        /// What installs the run's packages, by `sh`, such as "pip install -q -r requirements.txt".
+        #[arg(long, value_name = "COMMAND")]
+        prepare: String,
+    },
+    /// Repeat nothing.
+    Off,
+    /// Say what was agreed.
+    Show,
 }
 
 /// `pinion telemetry`.

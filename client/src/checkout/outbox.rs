@@ -310,6 +310,7 @@ mod tests {
             pin_set: "nova".into(),
             consent,
             consented: consent.sends().then_some(hour_ago),
+            repeat: None,
             ca_file: None,
             insecure_http: false,
             joined: hour_ago,

@@ -27,7 +27,8 @@ pub(super) fn ingest(session: &Session, args: &Ingest) -> Result<ExitCode, Failu
     let mut exit = Exit::Ok;
     let mut rows = Vec::new();
     let mut reports = Vec::new();
-    for (name, read) in args.files.iter().flat_map(read_named) {
+    let named = report_files::named(&args.files);
+    for (name, read) in named.iter().flat_map(read_named) {
         let (row, report) = match read {
             Ok(reading) => Row::of(name, reading, stated(args.category)),
             Err(error) => {
@@ -270,9 +271,11 @@ fn table(session: &Session, rows: &[Row], total: &Total) -> String {
         "FILE",
     ]);
     for row in rows {
-        let more = row.fingerprints.len().saturating_sub(1);
-        let more = (more > 0).then(|| format!(" +{more}")).unwrap_or_default();
-        let look = row.fingerprints.first().map(|look| format!("{look}{more}"));
+        let look = match row.fingerprints.as_slice() {
+            [] => "-".to_owned(),
+            [one] => one.clone(),
+            [first, more @ ..] => format!("{first} +{}", more.len()),
+        };
         table.row([
             row.counts.tests.to_string(),
             row.counts.passed.to_string(),
@@ -282,7 +285,7 @@ fn table(session: &Session, rows: &[Row], total: &Total) -> String {
             row.counts.flaky.to_string(),
             row.format.unwrap_or("-").to_owned(),
             row.words(),
-            look.unwrap_or_else(|| "-".to_owned()),
+            look,
             row.file.clone(),
         ]);
     }

@@ -61,6 +61,7 @@ pub(super) async fn join(session: &Session, args: &Join) -> Result<(), Failure> 
             Consent::Off
         },
         consented: environment.reporting.then_some(joined),
+        repeat: None,
         ca_file: place.ca_file.as_deref().map(canonical).transpose()?,
         insecure_http: place.insecure_http,
         joined,

@@ -77,7 +77,7 @@ fn agreed(checkout: &Checkout) -> Result<(), Failure> {
 
 fn conclusion(session: &Session, args: &ReportArgs) -> Result<Verdict, Failure> {
     let mut reports = Vec::new();
-    for named in &args.report {
+    for named in &report_files::named(&args.report) {
         let files = named.files();
         match (files.is_empty(), args.exit_status) {
             (true, None) => return Err(report_files::missing(named)),

@@ -1,6 +1,5 @@
 //! Test reports as they are named on the command line: files, and patterns of files.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -15,12 +14,11 @@ const FILES_MAX: usize = 10_000;
 
 /// A file, or a pattern such as `reports/*.xml`.
 #[derive(Clone, Debug)]
-pub(crate) struct Named(PathBuf);
+pub(super) struct Named(PathBuf);
 
-impl From<OsString> for Named {
-    fn from(name: OsString) -> Self {
-        Self(name.into())
-    }
+/// The reports that were named.
+pub(super) fn named(names: &[PathBuf]) -> Vec<Named> {
+    names.iter().cloned().map(Named).collect()
 }
 
 impl fmt::Display for Named {
@@ -31,12 +29,12 @@ impl fmt::Display for Named {
 
 impl Named {
     /// Whether it names standard input.
-    pub(crate) fn is_stdin(&self) -> bool {
+    pub(super) fn is_stdin(&self) -> bool {
         self.0.as_os_str() == "-"
     }
 
     /// The file of this name, or the files that match; in order, and none when there are none.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    pub(super) fn files(&self) -> Vec<PathBuf> {
         if self.0.exists() {
             return vec![self.0.clone()];
         }
@@ -55,7 +53,7 @@ impl Named {
 }
 
 /// Reads a report, and says what is wrong with it.
-pub(crate) fn read(path: &Path, terminal: &Terminal) -> TestReport {
+pub(super) fn read(path: &Path, terminal: &Terminal) -> TestReport {
     match read_report(path) {
         Ok(reading) => TestReport::Whole(reading.counts),
         Err(error) => {
@@ -66,7 +64,7 @@ pub(crate) fn read(path: &Path, terminal: &Terminal) -> TestReport {
 }
 
 /// What counts of a report that cannot be read to its end.
-pub(crate) fn what_is_left(error: ReportError) -> TestReport {
+pub(super) fn what_is_left(error: ReportError) -> TestReport {
     match error {
         ReportError::Broken { until_there, .. } => TestReport::Broken(*until_there),
         ReportError::Unreadable { .. } | ReportError::Unknown { .. } => TestReport::Missing,
@@ -74,7 +72,7 @@ pub(crate) fn what_is_left(error: ReportError) -> TestReport {
 }
 
 /// The exit code of what is wrong with a report.
-pub(crate) fn exit(error: &ReportError) -> Exit {
+pub(super) fn exit(error: &ReportError) -> Exit {
     match error {
         ReportError::Unreadable { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
             Exit::NotFound
@@ -85,7 +83,7 @@ pub(crate) fn exit(error: &ReportError) -> Exit {
 }
 
 /// That nothing of this name is there.
-pub(crate) fn missing(named: &Named) -> Failure {
+pub(super) fn missing(named: &Named) -> Failure {
     Failure::new(Exit::NotFound, format!("there is no test report `{named}`"))
         .next("name a file, or a pattern in quotes such as 'reports/*.xml'")
 }

@@ -4,6 +4,7 @@
 
 pub(super) mod child;
 mod output;
+mod repetition;
 mod reporting;
 mod written_reports;
 
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::session::{Session, do_not_track};
 
 use child::Command;
+use repetition::Repeatable;
 use reporting::Reporting;
 use written_reports::WrittenReports;
 
@@ -74,9 +76,42 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
         if let Some(took) = usable.and_then(|pins| rollouts_that_took(session, &checkout, pins)) {
             reporting.narrow(&took);
         }
-        reporting.end(session, &verdict).await;
+        let repeat = match verdict {
+            Verdict::Failed { .. } if !was_stopped(ending) => {
+                repeat(session, &checkout, usable, args).await
+            }
+            _ => v1::Repeat::Unspecified,
+        };
+        reporting.end(session, &verdict, repeat).await;
     }
     Ok(ExitCode::from(child::exit_code(ending)))
+}
+
+/// Whether somebody stopped the command, who would not want to wait for it again.
+fn was_stopped(ending: Ending) -> bool {
+    matches!(status(ending), 130 | 143)
+}
+
+/// Repeats the run with the baseline if its owner agreed and the server asks for it.
+async fn repeat(
+    session: &Session,
+    checkout: &Checkout,
+    pins: Option<&SavedPins>,
+    args: &RunArgs,
+) -> v1::Repeat {
+    let asked = pins.is_some_and(|pins| pins.repeat_failures);
+    let membership = &checkout.membership;
+    match membership.repeat.as_deref() {
+        Some(prepare) if asked && membership.consent.sends() => {
+            let run = Repeatable {
+                command: &args.command,
+                reports: &args.report,
+                category: stated(args.category),
+            };
+            repetition::repeat(session, checkout, prepare, run).await
+        }
+        _ => v1::Repeat::Unspecified,
+    }
 }
 
 /// The variables of what the last sync applied.

@@ -27,8 +27,9 @@ impl Fingerprint {
         if let Some(line) = found {
             return Self::of_line(&line);
         }
-        let first = |text: &str| text.lines().map(normal_form).find(|line| has_words(line));
-        let line = first(message).or_else(|| first(text)).unwrap_or_default();
+        let line = first_words(message)
+            .or_else(|| first_words(text))
+            .unwrap_or_default();
         // Of what is no name of a type, such as `test failure with exit code 101`, nothing is learned.
         let is_type = kind.contains(char::is_uppercase);
         let kind = if is_type {
@@ -79,8 +80,25 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Whether anything but placeholders and signs is left.
+/// Lines of a message that are looked through for words.
+const LINES_MAX: usize = 50;
+
+/// The normal form of the first line that says something.
+fn first_words(text: &str) -> Option<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // Go's frame around the output of a test.
+    let said = lines.filter(|line| !line.starts_with("=== ") && !line.starts_with("--- "));
+    said.take(LINES_MAX)
+        .map(normal_form)
+        .find(|line| has_words(line))
+}
+
+/// Whether anything is left but placeholders, signs and what every failure may be called.
 fn has_words(normal: &str) -> bool {
+    let names = ["failed", "failure", "error", "test failed"];
+    if names.iter().any(|name| normal.eq_ignore_ascii_case(name)) {
+        return false;
+    }
     let words = normal.split_whitespace();
     let mut words = words.filter(|word| !(word.starts_with('<') && word.contains('>')));
     words.any(|word| word.contains(char::is_alphabetic))

@@ -1,6 +1,6 @@
 //! The JSON lines of `go test -json`: `go doc cmd/test2json`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use serde::Deserialize;
@@ -45,8 +45,8 @@ pub(super) fn read(mut source: Source<impl BufRead>, tally: &mut Tally) -> Resul
 
 #[derive(Default)]
 struct Run {
-    packages: HashMap<String, Package>,
-    builds: HashMap<String, Excerpt>,
+    packages: BTreeMap<String, Package>,
+    builds: BTreeMap<String, Excerpt>,
 }
 
 #[derive(Default)]
@@ -54,9 +54,9 @@ struct Package {
     state: State,
     has_failed: bool,
     output: Excerpt,
-    running: HashMap<String, Running>,
+    running: BTreeMap<String, Running>,
     /// The failed tests, in case that they are repeated.
-    failed: HashMap<String, Option<Fingerprint>>,
+    failed: BTreeMap<String, Option<Fingerprint>>,
 }
 
 #[derive(Default)]

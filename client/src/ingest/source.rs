@@ -162,10 +162,6 @@ impl Excerpt {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.head.is_empty()
-    }
-
     pub(super) fn text(&self) -> String {
         [self.head.as_str(), &self.tail].concat()
     }

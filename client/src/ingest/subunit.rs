@@ -5,7 +5,7 @@
 
 mod packet;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::counts::{Marks, Tally};
@@ -37,7 +37,7 @@ pub(super) fn read(mut source: Source<impl BufRead>, tally: &mut Tally) -> Resul
 /// The tests by their ids.
 #[derive(Default)]
 struct Tests {
-    tests: HashMap<String, Test>,
+    tests: BTreeMap<String, Test>,
 }
 
 #[derive(Default)]

@@ -246,6 +246,26 @@ fn output_is_read_only_when_asked_and_passed_on_in_its_order() {
     assert_eq!(text, expected);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_slow_reader_of_the_output_loses_nothing() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    let script = "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done";
+    let mut run = developer.pinion(&["run", "--read-output", "sh", "-c", script]);
+    run.stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null());
+    let mut child = run.spawn().expect("the program runs");
+    // The pipe is full, and the command has long ended, when the reading begins.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut text = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    std::io::Read::read_to_string(&mut std::io::BufReader::new(stdout), &mut text)
+        .expect("readable");
+    assert_eq!(text.lines().count(), 3000);
+    assert!(child.wait().expect("ends").success());
+}
+
 #[test]
 fn what_a_command_leaves_in_the_background_keeps_nobody_waiting() {
     let stub = Stub::start();

@@ -51,6 +51,22 @@ impl Command {
         Self::start(words, environment, Output::of)
     }
 
+    /// The same, with its output in a file and nothing to read.
+    pub(super) fn spawn_into(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+        log: std::fs::File,
+    ) -> Result<Self, SpawnError> {
+        let quiet = |command: &mut tokio::process::Command| {
+            command
+                .stdin(std::process::Stdio::null())
+                .stderr(log.try_clone()?)
+                .stdout(log);
+            Ok(())
+        };
+        Self::start(words, environment, quiet).map(|(command, ())| command)
+    }
+
     fn start<T>(
         words: &[OsString],
         environment: Vec<(OsString, OsString)>,

@@ -5,15 +5,22 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeReader, Read as _, Write as _};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 /// Bytes of the end that are kept of each stream.
 const TAIL_BYTES_MAX: usize = 64 * 1024;
 
-/// How long the last output of a command that has ended is waited for: something that it started and left
-/// behind may keep the pipe open for ever.
-const LAST_WAIT: Duration = Duration::from_millis(300);
+/// How long a pipe is silent, once the command has ended, until it is given up: something that the command
+/// started and left behind may keep it open for ever.
+const SILENCE: Duration = Duration::from_millis(300);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// More than a pipe holds: what comes beyond it was printed after the command's end.
+const LAST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The streams that are being passed on.
 pub(super) struct Output {
@@ -21,8 +28,17 @@ pub(super) struct Output {
 }
 
 struct Stream {
-    tail: Arc<Mutex<Vec<u8>>>,
+    passed: Arc<Passed>,
     ended: mpsc::Receiver<()>,
+}
+
+/// What was passed on so far.
+#[derive(Default)]
+struct Passed {
+    tail: Mutex<Vec<u8>>,
+    bytes: AtomicU64,
+    /// Whether a slow reader is being waited for.
+    is_writing: AtomicBool,
 }
 
 impl Output {
@@ -55,9 +71,9 @@ impl Output {
     pub(super) fn tail(self) -> String {
         let mut text = String::new();
         for stream in self.streams {
-            // Ended or not, what came until now is there.
-            let _ = stream.ended.recv_timeout(LAST_WAIT);
-            let tail = stream.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            stream.finish();
+            let tail = stream.passed.tail.lock();
+            let tail = tail.unwrap_or_else(PoisonError::into_inner);
             text.push_str(&String::from_utf8_lossy(&tail));
             text.push('\n');
         }
@@ -67,9 +83,9 @@ impl Output {
 
 impl Stream {
     fn pass_on(mut from: PipeReader, mut to: File) -> Self {
-        let tail = Arc::new(Mutex::new(Vec::new()));
+        let passed = Arc::new(Passed::default());
         let (end, ended) = mpsc::channel();
-        let kept = Arc::clone(&tail);
+        let progress = Arc::clone(&passed);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 16 * 1024];
             loop {
@@ -79,16 +95,47 @@ impl Stream {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => break,
                 };
-                keep(&kept, &buffer[..length]);
                 // A reader that has gone: the command is to notice it as it would without us.
-                if write_whole(&mut to, &buffer[..length]).is_err() {
+                if progress.pass(&mut to, &buffer[..length]).is_err() {
                     break;
                 }
             }
             // Nobody may wait for it any more.
             let _ = end.send(());
         });
-        Self { tail, ended }
+        Self { passed, ended }
+    }
+
+    /// Waits until everything that the command printed is passed on.
+    fn finish(&self) {
+        let bytes = || self.passed.bytes.load(Ordering::SeqCst);
+        let begun = bytes();
+        let mut seen = begun;
+        let mut silence = Duration::ZERO;
+        while silence < SILENCE && seen - begun < LAST_BYTES_MAX {
+            // The other end is dropped with the thread.
+            if self.ended.recv_timeout(LOOK) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+            let is_quiet = bytes() == seen && !self.passed.is_writing.load(Ordering::SeqCst);
+            silence = if is_quiet {
+                silence + LOOK
+            } else {
+                Duration::ZERO
+            };
+            seen = bytes();
+        }
+    }
+}
+
+impl Passed {
+    fn pass(&self, to: &mut File, bytes: &[u8]) -> io::Result<()> {
+        self.is_writing.store(true, Ordering::SeqCst);
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        keep(&self.tail, bytes);
+        let written = write_whole(to, bytes);
+        self.is_writing.store(false, Ordering::SeqCst);
+        written
     }
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use pinion_client::ingest::Verdict;
-use pinion_client::v1::Report;
+use pinion_client::v1::{self, Report};
 use pinion_client::{Connection, Run};
 use tokio::task::JoinHandle;
 
@@ -51,8 +51,8 @@ impl Reporting {
     }
 
     /// Reports how it ended, and says so if that could not be done.
-    pub(super) async fn end(self, session: &Session, verdict: &Verdict) {
-        let report = match verdict {
+    pub(super) async fn end(self, session: &Session, verdict: &Verdict, repeat: v1::Repeat) {
+        let mut report = match verdict {
             Verdict::Passed => self.run.passed(),
             Verdict::Failed {
                 category,
@@ -60,6 +60,7 @@ impl Reporting {
                 ..
             } => self.run.failed(*category, fingerprint.as_ref()),
         };
+        report.repeat = repeat.into();
         keep(session, &self.outbox, &report);
         let Some((connection, announcing)) = self.link else {
             return;

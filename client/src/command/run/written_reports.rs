@@ -20,12 +20,13 @@ type Trace = (SystemTime, u64);
 
 impl WrittenReports {
     /// Looks at the files before the run, so that an old one is not taken for a new one.
-    pub(super) fn before(named: &[Named]) -> Self {
+    pub(super) fn before(names: &[PathBuf]) -> Self {
+        let named = report_files::named(names);
         let files = named.iter().flat_map(Named::files);
         let before = files.filter_map(|path| Some((path.clone(), trace(&path)?)));
         Self {
             before: before.collect(),
-            named: named.to_vec(),
+            named,
         }
     }
 

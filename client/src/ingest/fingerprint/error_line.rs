@@ -222,14 +222,15 @@ fn exception_name(line: &str) -> Option<String> {
         "Interrupt",
         "Throwable",
     ];
-    let last = name.rsplit(['.', '$']).next().unwrap_or(name);
+    let last = name.rsplit(['.', '$', ':', '\\']).next().unwrap_or(name);
     let is_named = ends_well.iter().any(|ending| last.ends_with(ending));
     // A bare warning is only told.
     (is_named && name != "Warning").then(|| name.to_owned())
 }
 
-static EXCEPTION: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^([A-Za-z_][\w$]*(?:[.:][\w$]+)*)(?: \(\w+\))?(?::(?: |$).*|)$"));
+static EXCEPTION: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"^([A-Za-z_][\w$]*(?:(?:\.|::|\\)[\w$]+)*)(?: \(\w+\))?(?: ?:(?: |$).*|)$")
+});
 
 /// `x_test.go:19: message`: the last one, since `t.Fatal` ends the test. testify's message stands below.
 fn go_test(lines: &[&str]) -> Option<ErrorLine> {
@@ -301,6 +302,26 @@ mod tests {
         assert_eq!(text(node), "TypeError: f is not a function");
         let coded = "AssertionError [ERR_ASSERTION]: 1 == 2\n    at Test.<anonymous> (/x/y.js:1:2) {\n  code: 'E'\n}";
         assert_eq!(text(coded), "AssertionError: 1 == 2");
+    }
+
+    #[test]
+    fn other_languages_name_their_exceptions_too() {
+        for (printed, expected) in [
+            (
+                "System.NullReferenceException : Object reference\n   at A.B() in x.cs:line 3",
+                "System.NullReferenceException : Object reference",
+            ),
+            (
+                "App\\Error\\NotFoundException: no such page",
+                "App\\Error\\NotFoundException: no such page",
+            ),
+            (
+                "Faraday::ConnectionFailedError: refused",
+                "Faraday::ConnectionFailedError: refused",
+            ),
+        ] {
+            assert_eq!(text(printed), expected);
+        }
     }
 
     #[test]

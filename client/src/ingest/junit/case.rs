@@ -170,13 +170,14 @@ impl Case {
 }
 
 impl Failure {
-    /// Its look; what the test printed speaks where the failure does not.
+    /// Its look; what the test printed speaks where the failure says nothing but that it failed.
     fn fingerprint_beside(&self, output: &Excerpt) -> Option<Fingerprint> {
-        let own = [self.message.as_str(), "\n", &self.text.text()].concat();
-        let names_it = Fingerprint::of_output(&own).is_some() || output.is_empty();
-        match names_it {
-            true => self.fingerprint(),
-            false => Fingerprint::of_output(&output.text()).or_else(|| self.fingerprint()),
+        let own = self.fingerprint();
+        let exits = ["exit code", "exit status", "exited with"];
+        let is_vague = exits.iter().any(|words| self.message.contains(words));
+        match own {
+            Some(own) if !is_vague => Some(own),
+            own => Fingerprint::of_output(&output.text()).or(own),
         }
     }
 }

@@ -7,6 +7,7 @@ mod join;
 mod leave;
 mod man;
 mod pin_set;
+mod policy;
 mod rollout;
 mod run;
 mod status;
@@ -51,6 +52,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Hold(args) => hold::hold(session, args).await,
         Command::Unhold(args) => hold::unhold(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
+        Command::Policy(args) => policy::policy(session, &args),
         Command::PinSet(args) => pin_set::pin_set(session, args).await,
         Command::Token(args) => token::token(session, args).await,
         Command::Completions(args) => completions::completions(session, &args),

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::mixture::Target;
 use crate::policy::Policy;
 
+use random::Random;
 use world::World;
 
 /// Working hours of a day.
@@ -165,6 +166,11 @@ pub fn simulate(scenario: &Scenario, seed: u64) -> Course {
 /// the harm; [`Harm::BreakWithOther`] needs the first two. As partners they are called as [`name`] says.
 pub fn simulate_together(scenario: &Scenario, rollouts: u32, seed: u64) -> Vec<Course> {
     World::new(scenario, rollouts.clamp(1, 31), seed).run()
+}
+
+/// The seed of the `number`-th of many simulations; those of different base seeds have nothing in common.
+pub fn seed_of(base: u64, number: u64) -> u64 {
+    Random::new(base, number).bits()
 }
 
 /// What the rollout of this number, counted from 0, is called in [`Target::Pair`].

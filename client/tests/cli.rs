@@ -9,6 +9,8 @@ mod stub;
 mod checkout_facts;
 #[path = "cli/command_line_facts.rs"]
 mod command_line_facts;
+#[path = "cli/policy_facts.rs"]
+mod policy_facts;
 #[path = "cli/run_facts.rs"]
 mod run_facts;
 #[path = "cli/sdk_facts.rs"]

@@ -76,7 +76,9 @@ fn event(bet: &mut EventBet, number: u32, draw: Draw, categories: &[f64; 5]) -> 
         categories,
         platform: Some(PLATFORMS[kind % 4]),
         partners: &PARTNERS[..kind % 5],
-        new_fingerprint: kind.is_multiple_of(10).then_some(Fingerprint(u64::from(number % 100))),
+        new_fingerprint: kind
+            .is_multiple_of(10)
+            .then_some(Fingerprint(u64::from(number % 100))),
     })
 }
 
@@ -193,8 +195,7 @@ fn tick_of_1000_open_rollouts(bencher: Bencher<'_, '_>) {
     let at = Some((Step::Stage, Share::clamped(0.25)));
     bencher.counter(ItemsCount::new(ROLLOUTS)).bench_local(|| {
         for rollout in &rollouts {
-            let fires =
-                rollout.windows.fires() || rollout.events.fires() || rollout.guard.fires();
+            let fires = rollout.windows.fires() || rollout.events.fires() || rollout.guard.fires();
             let waits = is_watched(rollout.events.log_e());
             let clear = rollout.clearance.is_clear();
             let next = path::next(&policy, POPULATION, rollout.variance, at, clear);

@@ -10,9 +10,9 @@ const TOP: f64 = 126.0;
 const ROW: f64 = 18.0;
 const GAP: f64 = 16.0;
 /// Left end of the rules' names.
-const RULE: f64 = 232.0;
+const RULE: f64 = 262.0;
 /// The bars of what became of the rollouts.
-const BAR: (f64, f64) = (352.0, 600.0);
+const BAR: (f64, f64) = (384.0, 604.0);
 /// The axis of harmed environments: none, then 1 to the fleet in logarithms.
 const AXIS: (f64, f64) = (640.0, 880.0);
 const AXIS_ONE: f64 = 664.0;

@@ -4,6 +4,9 @@ pub(crate) mod environment;
 pub(crate) mod policy;
 pub(crate) mod release;
 
+#[cfg(test)]
+mod ci_examples;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -24,7 +27,7 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The server, such as `https://pinion.example:7420`.
+    /// The server, such as `https://pinion.example:7460`.
     ///
     /// Without it: the user's configuration, then the server that this checkout joined. What a joined
     /// checkout does for itself (sync, run, hold, leave) always goes to the server it joined.
@@ -87,18 +90,43 @@ pub(crate) enum Command {
     Join(environment::Join),
     /// Forget this checkout, on the server and here.
     Leave(environment::Leave),
-    /// Fetch the pins and write the constraints file.
+    /// Fetch the pins and apply them to the checkout.
     Sync(environment::Sync),
+    /// Run one command with the pins, applied for that time only.
+    Exec(environment::Exec),
+    /// Print the variables of the applied pins, for a shell or direnv.
+    Env(environment::Env),
+    /// Say which of the applied pins really took.
+    Verify(environment::Verify),
+    /// Put back every file that applying pins changed.
+    Undo(environment::Undo),
     /// Run a command with the pins, and report how it went if the owner agreed.
     Run(environment::Run),
+    /// Report an outcome from test reports that were written elsewhere.
+    Report(environment::Report),
+    /// Show what test reports would become; nothing is sent.
+    Ingest(environment::Ingest),
     /// Say why this checkout has a package's version.
     Why(environment::Why),
     /// Say who this checkout is, what it follows and what it reports.
     Status,
+    /// Look whether everything is as it must be, and say what to do where it is not.
+    ///
+    /// Exits with 1 if there is a problem; warnings are none.
+    Doctor,
     /// Refuse candidates of a package, or one version of it.
     Hold(environment::Hold),
     /// Take a hold back.
     Unhold(environment::Hold),
+    /// Refuse one version of a package for good.
+    Never(environment::Never),
+    /// Take candidates of a package at once, as a volunteer.
+    Now(environment::Now),
+    /// Find which changed pins break a command.
+    Bisect(environment::Bisect),
+    /// Show, give or withdraw the agreement to repeat failing runs with the baseline.
+    #[command(subcommand)]
+    Repeat(environment::Repeat),
     /// Show, give or withdraw the consent to report.
     #[command(subcommand)]
     Telemetry(environment::Telemetry),

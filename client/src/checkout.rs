@@ -3,13 +3,17 @@
 //! One directory for each checkout below `$XDG_STATE_HOME/pinion`, named by the hash of the checkout's
 //! path. Nothing in the checkout is written or read.
 
+mod consent;
 mod files;
 mod outbox;
 mod saved_pins;
+mod state_folder;
+mod taken;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use pinion_client::adapters::Project;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -17,9 +21,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::settings;
 
-pub(crate) use files::write_whole;
+pub(crate) use consent::Consent;
+pub(crate) use files::{read_if_there, write_whole};
 pub(crate) use outbox::{Delivery, Outbox};
 pub(crate) use saved_pins::SavedPins;
+pub(crate) use state_folder::StateFolder;
+pub(crate) use taken::Taken;
 
 /// What was agreed on when the checkout joined.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -32,8 +39,15 @@ pub(crate) struct Membership {
     pub(crate) environment: String,
     /// The pin set it follows.
     pub(crate) pin_set: String,
-    /// Whether the owner agreed to report outcomes.
-    pub(crate) reporting: bool,
+    /// What the owner agreed to. Older files have it as whether outcomes are reported.
+    #[serde(alias = "reporting")]
+    pub(crate) consent: Consent,
+    /// Since when reports may be sent; what is older never is.
+    #[serde(default)]
+    pub(crate) consented: Option<Timestamp>,
+    /// What makes an environment ready to repeat a failing run in, if the owner agreed to repeat.
+    #[serde(default)]
+    pub(crate) repeat: Option<String>,
     /// Certificate authorities of the server, if not the system's.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether plain http to another host was allowed.
@@ -59,16 +73,9 @@ impl Checkout {
         let dir = canonical(dir)?;
         for candidate in dir.ancestors() {
             let state = root.join(key(candidate));
-            let path = state.join("membership.json");
-            let Some(text) = files::read_if_there(&path)? else {
-                continue;
-            };
-            let membership = serde_json::from_str(&text).map_err(|error| {
-                let sentence = format!("`{}` is broken: {error}", path.display());
-                Failure::new(Exit::Invalid, sentence)
-                    .next("remove it, then run `pinion join` again")
-            })?;
-            return Ok(Some(Self { state, membership }));
+            if let Some(membership) = Membership::load(&state)? {
+                return Ok(Some(Self { state, membership }));
+            }
         }
         Ok(None)
     }
@@ -86,6 +93,13 @@ impl Checkout {
         // The membership is written last: with it, the checkout has joined.
         checkout.save()?;
         Ok(checkout)
+    }
+
+    /// Keeps what the owner agrees to from now on.
+    pub(crate) fn agree(&mut self, consent: Consent) -> Result<(), Failure> {
+        self.membership.consent = consent;
+        self.membership.consented = consent.sends().then(Timestamp::now);
+        self.save()
     }
 
     /// Writes the membership as it is now.
@@ -127,15 +141,55 @@ impl Checkout {
         pins.store(&self.state.join("pins.json"))
     }
 
+    /// What was found when the pins were last verified.
+    pub(crate) fn taken(&self) -> Result<Option<Taken>, Failure> {
+        Taken::load(&self.state.join("taken.json"))
+    }
+
+    /// Keeps what was found.
+    pub(crate) fn save_taken(&self, taken: &Taken) -> Result<(), Failure> {
+        taken.store(&self.state.join("taken.json"))
+    }
+
+    /// Where failing runs are repeated.
+    pub(crate) fn repetition(&self) -> PathBuf {
+        self.state.join("repetition")
+    }
+
+    /// How pins are applied here: to this checkout, with what is kept beside the rest that is known of it.
+    pub(crate) fn project(&self) -> Project {
+        Project::new(&self.membership.checkout, &self.state)
+    }
+
     /// The reports that wait, and those that were sent.
     pub(crate) fn outbox(&self) -> Outbox {
         Outbox::at(&self.state)
+    }
+
+    /// Where everything that is known here is kept.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Forgets everything that is known here.
     pub(crate) fn remove(self) -> Result<(), Failure> {
         std::fs::remove_dir_all(&self.state)
             .map_err(|cause| Failure::file("remove", &self.state, &cause))
+    }
+}
+
+impl Membership {
+    /// What was agreed on, if the checkout with this state has joined.
+    fn load(state: &Path) -> Result<Option<Self>, Failure> {
+        let path = state.join("membership.json");
+        let Some(text) = files::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let broken = |error| {
+            let sentence = format!("`{}` is broken: {error}", path.display());
+            Failure::new(Exit::Invalid, sentence).next("remove it, then run `pinion join` again")
+        };
+        serde_json::from_str(&text).map(Some).map_err(broken)
     }
 }
 
@@ -166,7 +220,9 @@ mod tests {
             server: "http://localhost:1".into(),
             environment: "env-1".into(),
             pin_set: "nova".into(),
-            reporting: false,
+            consent: Consent::Off,
+            consented: None,
+            repeat: None,
             ca_file: None,
             insecure_http: false,
             joined: Timestamp::UNIX_EPOCH,
@@ -211,6 +267,19 @@ mod tests {
             |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&checkout.state.join("token")), 0o600);
         assert_eq!(mode(&checkout.state), 0o700);
+    }
+
+    #[test]
+    fn a_membership_of_before_the_levels_is_read() {
+        let old = |reporting: bool| {
+            let text = format!(
+                r#"{{"checkout":"/a","server":"http://localhost:1","environment":"env-1","pin_set":"nova",
+                "reporting":{reporting},"ca_file":null,"insecure_http":false,"joined":"2026-01-01T00:00:00Z"}}"#
+            );
+            let membership: Membership = serde_json::from_str(&text).expect("read");
+            membership.consent
+        };
+        assert_eq!((old(true), old(false)), (Consent::On, Consent::Off));
     }
 
     #[test]

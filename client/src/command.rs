@@ -1,19 +1,31 @@
 //! The subcommands, one file each; here only who does what.
 
+mod apply;
+mod bisect;
 mod completions;
 mod consent;
+mod doctor;
+mod env;
+mod exec;
 mod hold;
+mod ingest;
 mod join;
 mod leave;
 mod man;
+mod now;
 mod pin_set;
 mod policy;
+mod repeat;
+mod report;
+mod report_files;
 mod rollout;
 mod run;
 mod status;
 mod sync;
 mod telemetry;
 mod token;
+mod undo;
+mod verify;
 mod watch;
 mod why;
 
@@ -43,14 +55,25 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(args) => return run::run(session, &args).await,
+        Command::Doctor => return doctor::doctor(session).await,
+        Command::Bisect(args) => return bisect::bisect(session, &args).await,
+        Command::Exec(args) => return exec::exec(session, &args).await,
+        Command::Verify(_) => return verify::verify(session),
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,
         Command::Leave(args) => leave::leave(session, &args).await,
         Command::Sync(args) => sync::sync(session, &args).await,
+        Command::Env(args) => env::env(session, &args),
+        Command::Undo(args) => undo::undo(session, &args),
+        Command::Report(args) => report::report(session, &args).await,
+        Command::Ingest(args) => return ingest::ingest(session, &args),
+        Command::Repeat(args) => repeat::repeat(session, args).await,
         Command::Why(args) => why::why(session, args).await,
         Command::Status => status::status(session).await,
         Command::Hold(args) => hold::hold(session, args).await,
         Command::Unhold(args) => hold::unhold(session, args).await,
+        Command::Never(args) => hold::never(session, args).await,
+        Command::Now(args) => now::now(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
         Command::Policy(args) => policy::policy(session, &args),
         Command::PinSet(args) => pin_set::pin_set(session, args).await,

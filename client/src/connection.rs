@@ -34,7 +34,7 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Options for the server at a URL such as `https://pinion.example:7420`.
+    /// Options for the server at a URL such as `https://pinion.example:7460`.
     ///
     /// Without more: no token, the system's certificate authorities, 5 s to connect, 20 s for an answer.
     pub fn new(server: impl Into<String>) -> Self {
@@ -296,7 +296,7 @@ mod tests {
         }
         for server in [
             "http://pins.example",
-            "http://10.0.0.1:7420",
+            "http://10.0.0.1:7460",
             "http://localhost.example",
         ] {
             let refused = ConnectOptions::new(server).open();
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_server_is_a_url_with_a_host_and_nothing_after_it() {
-        assert!(parse_server("https://pins.example:7420/").is_ok());
+        assert!(parse_server("https://pins.example:7460/").is_ok());
         for server in [
             "pins.example",
             "ftp://pins.example",

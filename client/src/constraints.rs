@@ -26,10 +26,26 @@ pub fn render(pins: &Pins) -> Result<String, Error> {
         writeln!(text, "{}", line(pins.ecosystem, pin)?).expect("writing to a string cannot fail");
     }
     for line in &pins.verbatim_lines {
-        text.push_str(one_line(line)?);
+        text.push_str(verbatim(line)?);
         text.push('\n');
     }
     Ok(text)
+}
+
+/// A line as it stands: with those that continue it, such as hashes, and no other.
+fn verbatim(line: &str) -> Result<&str, Error> {
+    let mut parts = line
+        .split('\n')
+        .map(|part| part.trim_end_matches('\r'))
+        .peekable();
+    while let Some(part) = parts.next() {
+        one_line(part)?;
+        if parts.peek().is_some() && !part.ends_with('\\') {
+            let problem = format!("`{}` is more than one line", line.escape_debug());
+            return Err(Error::Answer { problem });
+        }
+    }
+    Ok(line)
 }
 
 fn line(ecosystem: Ecosystem, pin: &Pin) -> Result<String, Error> {
@@ -71,6 +87,8 @@ mod tests {
             pins,
             verbatim_lines: vec!["git+https://example.org/x#egg=x".into()],
             rollouts: vec!["ro-1".into(), "ro-2".into()],
+            repeat_failures: false,
+            exposures: vec![],
         }
     }
 
@@ -96,6 +114,24 @@ mod tests {
         let text =
             render(&pins(Ecosystem::Cargo, vec![pin("serde", "1.0.1", "")])).expect("renders");
         assert!(text.contains("\nserde 1.0.1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_verbatim_line_keeps_the_lines_that_continue_it_and_no_others() {
+        let with = |line: &str| {
+            let mut pins = pins(Ecosystem::Pypi, Vec::new());
+            pins.verbatim_lines = vec![line.to_owned()];
+            render(&pins)
+        };
+        let hashed = "a==1.0 \\\r\n    --hash=sha256:00 \\\r\n    --hash=sha256:11";
+        assert!(
+            with(hashed)
+                .expect("renders")
+                .ends_with(&format!("{hashed}\n"))
+        );
+        for bad in ["a==1.0\n--index-url https://evil.example", "a==1.0\u{b}"] {
+            assert!(with(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pinion_client::v1;
 use pinion_core::calendar::{Calendar, Freeze};
 use pinion_core::draw::Share;
-use pinion_core::policy::{OnHarm, Overlap, Policy};
+use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
 use pinion_core::time::Timestamp;
 
 /// The policy with every default that the server would fill in.
@@ -18,6 +18,7 @@ pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
     policy.pilot_bake.get_or_insert(to_wire(default.pilot_bake));
     policy.bake.get_or_insert(to_wire(default.bake));
     policy.alpha.get_or_insert(default.alpha);
+    policy.beta.get_or_insert(default.beta);
     policy
         .minimum_environments
         .get_or_insert(default.minimum_environments);
@@ -26,6 +27,9 @@ pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
         .get_or_insert(to_wire(default.minimum_age));
     if policy.on_harm() == v1::OnHarm::Unspecified {
         policy.on_harm = v1::OnHarm::RollBack.into();
+    }
+    if policy.on_inconclusive() == v1::OnInconclusive::Unspecified {
+        policy.on_inconclusive = v1::OnInconclusive::Wait.into();
     }
     if policy.overlap() == v1::Overlap::Unspecified {
         policy.overlap = v1::Overlap::Refuse.into();
@@ -66,12 +70,19 @@ pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
         pilot_bake: of_wire(policy.pilot_bake.as_ref()),
         bake: of_wire(policy.bake.as_ref()),
         alpha: policy.alpha.unwrap_or(default.alpha),
+        beta: policy.beta.unwrap_or(default.beta),
+        margin: policy.margin,
         minimum_environments: policy.minimum_environments.unwrap_or_default(),
         minimum_age: of_wire(policy.minimum_age.as_ref()),
         on_harm: match policy.on_harm() {
             v1::OnHarm::Pause => OnHarm::Pause,
             v1::OnHarm::Unspecified | v1::OnHarm::RollBack => OnHarm::RollBack,
         },
+        on_inconclusive: match policy.on_inconclusive() {
+            v1::OnInconclusive::Complete => OnInconclusive::Complete,
+            v1::OnInconclusive::Unspecified | v1::OnInconclusive::Wait => OnInconclusive::Wait,
+        },
+        repeat_failures: policy.repeat_failures,
         overlap: match policy.overlap() {
             v1::Overlap::Supersede => Overlap::Supersede,
             v1::Overlap::Unspecified | v1::Overlap::Refuse => Overlap::Refuse,

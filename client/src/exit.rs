@@ -26,14 +26,16 @@ pub(crate) enum Exit {
 pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done
-  1  refused: a precondition does not hold (not joined, blocked version, closed rollout)
+  1  refused: a precondition does not hold (not joined, blocked version, closed rollout,
+     a file that somebody else changed); a pin that did not take
   2  the command line is wrong
   3  there is no such thing
   4  the token is missing, wrong, or may not do this
   5  the server is away or too slow
   6  conflict: changed meanwhile (stale revision), or the name is taken
   7  a value is invalid (a file, a version, a policy)
-  `pinion run` exits as its command did: its own status, or 128 + n after signal n";
+  `pinion run` and `pinion exec` exit as their command did: its own status, or 128 + n after signal n
+  `pinion bisect` exits with 130 when it was interrupted; the same command goes on";
 
 impl From<tonic::Code> for Exit {
     fn from(code: tonic::Code) -> Self {

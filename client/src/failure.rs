@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use pinion_client::Error;
+use pinion_client::adapters::{ApplyError, DetectError, ToolError, UndoError};
 
 use crate::exit::Exit;
 
@@ -43,6 +44,10 @@ impl Failure {
         )
     }
 
+    fn busy(words: String) -> Self {
+        Self::new(Exit::Refused, words).next("wait until it has ended")
+    }
+
     /// A terminal or pipe that cannot be read.
     pub(crate) fn input(cause: &io::Error) -> Self {
         Self::new(Exit::Refused, format!("cannot read the answer: {cause}"))
@@ -53,7 +58,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Address { .. } => Self::new(Exit::Invalid, error.to_string())
-                .next("write it as in `--server https://pinion.example:7420`"),
+                .next("write it as in `--server https://pinion.example:7460`"),
             Error::PlainHttp { .. } => Self::new(Exit::Invalid, error.to_string())
                 .next("use https://, or add --insecure-http if the network is trusted"),
             Error::Token => Self::new(Exit::Denied, error.to_string())
@@ -77,6 +82,79 @@ impl From<Error> for Failure {
                     next_steps,
                 }
             }
+        }
+    }
+}
+
+impl From<DetectError> for Failure {
+    fn from(error: DetectError) -> Self {
+        match &error {
+            DetectError::Nothing { .. } => {
+                Self::new(Exit::Refused, error.to_string()).next("name it by --tool")
+            }
+            DetectError::OtherEcosystem { .. } => Self::new(Exit::Usage, error.to_string())
+                .next("without --tool the checkout's own tool is used"),
+            DetectError::UnknownEcosystem => Self::new(Exit::Refused, error.to_string())
+                .next("see that client and server have the same version"),
+        }
+    }
+}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        let words = error.to_string();
+        match &error {
+            ToolError::Missing { .. } => {
+                Self::new(Exit::NotFound, words).next("install it, or name another tool by --tool")
+            }
+            ToolError::Failed { .. } => {
+                Self::new(Exit::Refused, words).next("run it by hand, and see to what it says")
+            }
+            ToolError::Unreadable { .. } | ToolError::Broken { .. } => {
+                Self::new(Exit::Invalid, words)
+            }
+            ToolError::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+                Self::new(Exit::NotFound, words)
+            }
+            ToolError::File { .. } | ToolError::Unsupported(_) => Self::new(Exit::Refused, words),
+        }
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let words = error.to_string();
+        match error {
+            ApplyError::Tool(error) => error.into(),
+            ApplyError::Failed(error) => error.into(),
+            ApplyError::Undo(error) => error.into(),
+            ApplyError::Pin(_) => Self::new(Exit::Invalid, words),
+            ApplyError::Busy => Self::busy(words),
+            ApplyError::CutShort(_) => {
+                Self::new(Exit::Refused, words).next("`pinion undo` puts the files back")
+            }
+            ApplyError::Left { .. } => {
+                Self::new(Exit::Refused, words).next("`pinion undo` tries again")
+            }
+        }
+    }
+}
+
+impl From<UndoError> for Failure {
+    fn from(error: UndoError) -> Self {
+        let words = error.to_string();
+        match error {
+            UndoError::Changed(files) => {
+                let mut failure = Self::new(Exit::Refused, words);
+                for file in files {
+                    let path = file.path.display();
+                    let text = format!("since then, in `{path}`:\n{}", file.text);
+                    failure.sentences.push(text);
+                }
+                failure.next("undo that change, or `pinion undo --force`, which keeps a copy aside")
+            }
+            UndoError::Busy => Self::busy(words),
+            UndoError::Tool(error) => error.into(),
         }
     }
 }

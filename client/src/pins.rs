@@ -23,6 +23,10 @@ pub struct Pins {
     pub verbatim_lines: Vec<String>,
     /// Rollouts whose candidate is among the pins.
     pub rollouts: Vec<String>,
+    /// Whether a failing run is to be repeated once with the baseline, see [`Pins::baseline`].
+    pub repeat_failures: bool,
+    /// What each of them tries.
+    pub exposures: Vec<v1::Exposure>,
 }
 
 impl Pins {
@@ -31,17 +35,32 @@ impl Pins {
         connection: &Connection,
         known_etag: Option<&str>,
     ) -> Result<Option<Self>, Error> {
-        let request = v1::GetPinsRequest {
-            pin_set: String::new(),
-            etag: known_etag.unwrap_or_default().to_owned(),
-        };
-        let mut client = connection.pins();
-        let response = connection.answer(client.get_pins(request)).await?;
+        let response = Self::ask(connection, known_etag, false).await?;
         if response.unchanged && known_etag.is_none() {
             let problem = "it says \"unchanged\" to a caller that has no pins".to_owned();
             return Err(Error::Answer { problem });
         }
         Ok((!response.unchanged).then(|| Self::from(response)))
+    }
+
+    /// The pins without any candidate, as they are for everybody: to compare with, or to repeat a failing
+    /// run with. It counts as no pull.
+    pub async fn baseline(connection: &Connection) -> Result<Self, Error> {
+        Self::ask(connection, None, true).await.map(Self::from)
+    }
+
+    async fn ask(
+        connection: &Connection,
+        known_etag: Option<&str>,
+        baseline: bool,
+    ) -> Result<v1::GetPinsResponse, Error> {
+        let request = v1::GetPinsRequest {
+            pin_set: String::new(),
+            etag: known_etag.unwrap_or_default().to_owned(),
+            baseline,
+        };
+        let mut client = connection.pins();
+        connection.answer(client.get_pins(request)).await
     }
 
     /// The pins now, unless `known_etag` names them, and again whenever they change.
@@ -80,6 +99,8 @@ impl From<v1::GetPinsResponse> for Pins {
             rollouts,
             pin_set,
             ecosystem: _,
+            repeat_failures,
+            exposures,
         } = response;
         Self {
             etag,
@@ -89,6 +110,8 @@ impl From<v1::GetPinsResponse> for Pins {
             pins,
             verbatim_lines,
             rollouts,
+            repeat_failures,
+            exposures,
         }
     }
 }

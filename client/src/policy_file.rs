@@ -39,10 +39,15 @@ struct PolicyFile {
     #[serde(default, deserialize_with = "duration")]
     bake: Option<HumanDuration>,
     alpha: Option<f64>,
+    beta: Option<f64>,
+    margin: Option<f64>,
     minimum_environments: Option<u32>,
     #[serde(default, deserialize_with = "duration")]
     minimum_age: Option<HumanDuration>,
     on_harm: Option<OnHarm>,
+    on_inconclusive: Option<OnInconclusive>,
+    #[serde(default)]
+    repeat_failures: bool,
     overlap: Option<Overlap>,
     open_rollouts_max: Option<u32>,
     calendar: Option<CalendarFile>,
@@ -53,6 +58,13 @@ struct PolicyFile {
 enum OnHarm {
     RollBack,
     Pause,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OnInconclusive {
+    Wait,
+    Complete,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +119,11 @@ impl PolicyFile {
             Some(OnHarm::RollBack) => v1::OnHarm::RollBack,
             Some(OnHarm::Pause) => v1::OnHarm::Pause,
         };
+        let on_inconclusive = match self.on_inconclusive {
+            None => v1::OnInconclusive::Unspecified,
+            Some(OnInconclusive::Wait) => v1::OnInconclusive::Wait,
+            Some(OnInconclusive::Complete) => v1::OnInconclusive::Complete,
+        };
         let overlap = match self.overlap {
             None => v1::Overlap::Unspecified,
             Some(Overlap::Refuse) => v1::Overlap::Refuse,
@@ -124,6 +141,10 @@ impl PolicyFile {
             overlap: overlap.into(),
             open_rollouts_max: self.open_rollouts_max,
             calendar: self.calendar.map(CalendarFile::into_wire),
+            beta: self.beta,
+            margin: self.margin,
+            on_inconclusive: on_inconclusive.into(),
+            repeat_failures: self.repeat_failures,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::ingest::Fingerprint;
 use crate::pins::Pins;
-use crate::v1::{self, Category, Outcome, Report, ReportOutcomesResponse};
+use crate::v1::{self, Category, Outcome, Repeat, Report, ReportOutcomesResponse};
 
 /// The most reports one batch may hold.
 pub const BATCH_MAX: usize = 100;
@@ -36,6 +36,15 @@ impl Run {
             id: Uuid::new_v4().to_string(),
             pins_etag: etag.to_owned(),
             rollouts: rollouts.iter().take(ROLLOUTS_MAX).cloned().collect(),
+        }
+    }
+
+    /// The same run with those of its rollouts that are among `rollouts`: what it really used.
+    pub fn narrowed(&self, rollouts: &[String]) -> Self {
+        let used = self.rollouts.iter();
+        Self {
+            rollouts: used.filter(|one| rollouts.contains(one)).cloned().collect(),
+            ..self.clone()
         }
     }
 
@@ -68,6 +77,7 @@ impl Run {
             fingerprint: fingerprint.map(ToString::to_string).unwrap_or_default(),
             pins_etag: self.pins_etag.clone(),
             rollouts: self.rollouts.clone(),
+            repeat: Repeat::Unspecified.into(),
         }
     }
 }

@@ -59,16 +59,20 @@ impl Session {
         checkout: &Checkout,
         patience: Patience,
     ) -> Result<Connection, Failure> {
+        self.open(&self.place_of(checkout), checkout.token()?, patience)
+    }
+
+    /// The server that a checkout joined.
+    pub(crate) fn place_of(&self, checkout: &Checkout) -> Place {
         let membership = &checkout.membership;
-        let place = Place {
+        Place {
             server: membership.server.clone(),
             ca_file: membership
                 .ca_file
                 .clone()
                 .or_else(|| self.globals.ca_file.clone()),
             insecure_http: membership.insecure_http || self.globals.insecure_http,
-        };
-        self.open(&place, checkout.token()?, patience)
+        }
     }
 
     /// A release manager's connection.
@@ -142,6 +146,19 @@ impl Session {
         path.map(|path| read_token(&path)).transpose()
     }
 
+    /// How to reach a server, without a token yet.
+    pub(crate) fn options(&self, place: &Place) -> Result<ConnectOptions, Failure> {
+        let mut options = ConnectOptions::new(&place.server);
+        if let Some(path) = &place.ca_file {
+            let pem = std::fs::read(path).map_err(|cause| Failure::file("read", path, &cause))?;
+            options = options.ca_certificates(pem);
+        }
+        if place.insecure_http {
+            options = options.allow_plain_http_anywhere();
+        }
+        Ok(options)
+    }
+
     /// Opens a connection; says loudly when the token will be readable on the way.
     pub(crate) fn open(
         &self,
@@ -149,13 +166,8 @@ impl Session {
         token: String,
         patience: Patience,
     ) -> Result<Connection, Failure> {
-        let mut options = ConnectOptions::new(&place.server).token(token);
-        if let Some(path) = &place.ca_file {
-            let pem = std::fs::read(path).map_err(|cause| Failure::file("read", path, &cause))?;
-            options = options.ca_certificates(pem);
-        }
+        let mut options = self.options(place)?.token(token);
         if place.insecure_http {
-            options = options.allow_plain_http_anywhere();
             let uri = check_server(&place.server, true)?;
             let host = uri.host().unwrap_or_default();
             if uri.scheme_str() == Some("http") && !is_loopback(host) {

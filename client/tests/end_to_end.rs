@@ -302,6 +302,15 @@ async fn from_joining_to_a_rollback() {
         )
         .await;
 
+    std::fs::write(checkouts[1].join("r.tap"), "1..1\nnot ok 1 - KeyError: a\n").unwrap();
+    let reported = place
+        .said(&checkouts[1], None, &["report", "--report", "*.tap"])
+        .await;
+    assert!(
+        reported.starts_with("reported: failed (test)"),
+        "{reported}"
+    );
+
     place.said(&checkouts[0], None, &["leave"]).await;
     let gone = place.pinion(&checkouts[0], None, &["sync"]).await;
     assert!(!gone.status.success(), "{gone:?}");
@@ -335,4 +344,202 @@ async fn a_server_with_tls_is_reached_by_its_authority_only() {
     let trusting = [&["--ca-file", certificate.to_str().unwrap()], &create[..]].concat();
     let token = place.said(&desk, Some(&admin), &trusting).await;
     assert!(token.starts_with("pinion_"), "{token}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volunteer_takes_a_candidate_finds_what_it_breaks_and_leaves_no_trace() {
+    let place = Place::new().await;
+    let admin = place.app.first_admin.clone().unwrap();
+    let desk = place.checkout("desk");
+    let create = |name: &'static str, role: &'static str| {
+        let words = ["token", "create", name, "--role", role];
+        let (place, desk, admin) = (&place, &desk, &admin);
+        async move { place.said(desk, Some(admin), &words).await }
+    };
+    let manager = create("me", "release-manager").await;
+    let manager = Some(manager.trim());
+    std::fs::write(desk.join("token"), create("team", "environment").await).unwrap();
+    std::fs::write(
+        desk.join("pins.txt"),
+        "lib-a==1.0\nlib-b==1.0\nlib-c==1.0\n",
+    )
+    .unwrap();
+    let token_file = desk.join("token").display().to_string();
+    for words in [
+        &["pin-set", "create", "mine", "--ecosystem", "pypi"][..],
+        &["pin-set", "import", "mine", "pins.txt"],
+    ] {
+        place.said(&desk, manager, words).await;
+    }
+    let eager = place.checkout("eager");
+    let join = [
+        "join",
+        "--pin-set",
+        "mine",
+        "--token-file",
+        &token_file,
+        "--accept-reporting",
+    ];
+    place.said(&eager, None, &join).await;
+    let equal = place.pinion(&eager, None, &["bisect", "true"]).await;
+    let said = String::from_utf8_lossy(&equal.stderr).into_owned();
+    assert!(said.contains("has the baseline of `mine`"), "{said}");
+
+    place.said(&eager, None, &["now", "lib-b"]).await;
+    let start = ["rollout", "start", "mine", "lib-a==2.0", "lib-b==2.0"];
+    let id = rollout_id(&place.said(&desk, manager, &start).await);
+    place.app.controller.tick().await;
+    let promote = ["rollout", "promote", &id, "--share", "0.0001", "--yes"];
+    place.said(&desk, manager, &promote).await;
+    place.said(&eager, None, &["sync"]).await;
+    let why = place.said(&eager, None, &["why", "lib-b"]).await;
+    assert!(why.contains("volunteers"), "{why}");
+
+    let script = "! grep -q lib-b==2.0 $PIP_CONSTRAINT";
+    let bisect = ["bisect", "--", "sh", "-c", script];
+    let found = place.pinion(&eager, None, &bisect).await;
+    let (out, err) = (
+        String::from_utf8_lossy(&found.stdout).into_owned(),
+        String::from_utf8_lossy(&found.stderr).into_owned(),
+    );
+    assert!(
+        out.starts_with("culprit: lib-b 1.0 -> 2.0\nfound among 2 changes"),
+        "{out}{err}"
+    );
+    assert!(
+        err.contains(&format!("reported as a failure with {id}")),
+        "{err}"
+    );
+    let sent = place.said(&eager, None, &["telemetry", "show"]).await;
+    assert!(sent.lines().count() == 2 && sent.contains(&id), "{sent}");
+
+    // Withdrawn consent: found all the same, and told to nobody. Its own pins are the baseline then.
+    std::fs::write(
+        eager.join("bad.txt"),
+        "lib-a==2.0\nlib-b==2.0\nlib-c==1.0\n",
+    )
+    .unwrap();
+    place.said(&eager, None, &["telemetry", "off"]).await;
+    let good = desk.join("pins.txt").display().to_string();
+    let files = [
+        "bisect", "--good", &good, "--bad", "bad.txt", "--", "sh", "-c", script,
+    ];
+    let out = place.said(&eager, None, &files).await;
+    assert!(out.starts_with("culprit: lib-b"), "{out}");
+    assert_eq!(
+        place
+            .said(&eager, None, &["telemetry", "show"])
+            .await
+            .lines()
+            .count(),
+        2
+    );
+
+    let left = place.pinion(&eager, None, &["leave"]).await;
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert!(
+        left.status.success() && said.contains("read back: UNAUTHENTICATED"),
+        "{said}"
+    );
+}
+
+/// Whether this machine can make virtual environments; a part that must be there is named where it is not.
+fn has_venv() -> bool {
+    let found = std::process::Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output();
+    let found = found.is_ok_and(|output| output.status.success());
+    assert!(
+        found || std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
+        "python3 with venv and ensurepip is missing"
+    );
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_run_is_repeated_with_the_baseline_and_says_what_came_of_it() {
+    if !has_venv() {
+        eprintln!("skipped: python3 cannot make virtual environments here");
+        return;
+    }
+    let place = Place::new().await;
+    let admin = place.app.first_admin.clone().unwrap();
+    let admin = Some(admin.as_str());
+    let desk = place.checkout("desk");
+    let team = ["token", "create", "team", "--role", "environment"];
+    std::fs::write(desk.join("token"), place.said(&desk, admin, &team).await).unwrap();
+    std::fs::write(desk.join("pins.txt"), "lib-a==1.0\n").unwrap();
+    std::fs::write(desk.join("policy.toml"), "repeat_failures = true\n").unwrap();
+    for words in [
+        &[
+            "pin-set",
+            "create",
+            "mine",
+            "--ecosystem",
+            "pypi",
+            "--policy",
+            "policy.toml",
+        ][..],
+        &["pin-set", "import", "mine", "pins.txt"],
+    ] {
+        place.said(&desk, admin, words).await;
+    }
+    let own = place.checkout("own");
+    let token_file = desk.join("token").display().to_string();
+    for words in [
+        &[
+            "join",
+            "--pin-set",
+            "mine",
+            "--token-file",
+            &token_file,
+            "--accept-reporting",
+        ][..],
+        &["repeat", "on", "--prepare", "test -n \"$VIRTUAL_ENV\""],
+    ] {
+        place.said(&own, None, words).await;
+    }
+    let id = rollout_id(
+        &place
+            .said(&desk, admin, &["rollout", "start", "mine", "lib-a==2.0"])
+            .await,
+    );
+    place.app.controller.tick().await;
+    let promote = ["rollout", "promote", &id, "--share", "1", "--yes"];
+    place.said(&desk, admin, &promote).await;
+    place.said(&own, None, &["sync"]).await;
+
+    // Breaks with the candidate alone, and writes a report each time.
+    let report = "echo '<testsuite><testcase name=\"a\"/></testsuite>' > report.xml; \
+                  grep lib-a $PIP_CONSTRAINT >> report.xml; ! grep -q lib-a==2.0 $PIP_CONSTRAINT";
+    let run = place
+        .pinion(
+            &own,
+            None,
+            &["run", "--report", "report.xml", "--", "sh", "-c", report],
+        )
+        .await;
+    assert_eq!(run.status.code(), Some(1), "the run's own status");
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("with the baseline it passed"), "{said}");
+    let kept = std::fs::read_to_string(own.join("report.xml")).unwrap();
+    assert!(kept.contains("lib-a==2.0"), "the run's own report: {kept}");
+    // Breaks whatever it gets.
+    let run = place.pinion(&own, None, &["run", "--", "false"]).await;
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("with the baseline it failed too"), "{said}");
+    // Does not agree any more.
+    place.said(&own, None, &["repeat", "off"]).await;
+    let run = place.pinion(&own, None, &["run", "--", "false"]).await;
+    assert!(!String::from_utf8_lossy(&run.stderr).contains("repeated"));
+
+    let sent = place.said(&own, None, &["telemetry", "show"]).await;
+    let repeats: Vec<&str> = ["REPEAT_PASSED", "REPEAT_FAILED", "REPEAT_UNSPECIFIED"]
+        .into_iter()
+        .filter(|repeat| {
+            sent.lines()
+                .any(|line| line.contains("OUTCOME_FAILED") && line.contains(repeat))
+        })
+        .collect();
+    assert_eq!(repeats.len(), 3, "{sent}");
 }

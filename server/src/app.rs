@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The store cannot be opened or read.
-    #[error("the state in the data directory cannot be used: {0}")]
+    #[error("the state in the data directory cannot be used")]
     Store(#[from] store::Error),
     /// A forge cannot be set up.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub enum Error {
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
     /// The first admin token could not be made.
-    #[error("the first admin token could not be made: {0}")]
+    #[error("the first admin token could not be made")]
     FirstAdmin(#[from] Refusal),
 }
 
@@ -166,9 +166,10 @@ impl App {
         let routes = web::routes(Arc::clone(&controller), grpc, stopping.clone())
             .layer(from_fn_with_state(metrics, rpc::trace::traced));
         let mut server = JoinSet::new();
+        let patience = serve::Patience::default();
         let stop_serving = stopping.clone();
         server.spawn(async move {
-            if let Err(error) = serve::serve(listener, tls, routes, stop_serving).await {
+            if let Err(error) = serve::serve(listener, tls, routes, patience, stop_serving).await {
                 tracing::error!(%error, "the listener was lost");
             }
             drop(health);

@@ -309,6 +309,10 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
     pub(crate) fn require(&mut self, condition: Condition) {
         self.conditions.push(condition);
     }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 pub mod filing;
 pub mod fold;
 pub mod history;
+pub mod looks;
 pub mod promotion;
 pub mod track;
 

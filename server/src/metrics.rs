@@ -8,6 +8,11 @@ use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Encoder, Registry, TextEncoder};
 
+/// Where the buckets of durations end, in seconds: a pull takes a millisecond, a report a few, an import a hundred.
+const SECONDS: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
+
 /// Counters and histograms, all named `pinion_...`.
 pub struct Metrics {
     registry: Registry,
@@ -80,10 +85,12 @@ impl Metrics {
                 .build(),
             requests: meter
                 .f64_histogram("pinion_request_duration_seconds")
+                .with_boundaries(SECONDS.to_vec())
                 .with_description("Time from a request to its answer")
                 .build(),
             ticks: meter
                 .f64_histogram("pinion_tick_duration_seconds")
+                .with_boundaries(SECONDS.to_vec())
                 .with_description("Time of one round of the promotion loop")
                 .build(),
             registry,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use pinion_proto::v1::admin_service_server::AdminServiceServer;
 use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
 use pinion_proto::v1::outcome_service_server::OutcomeServiceServer;
@@ -18,6 +19,7 @@ use tonic_health::server::HealthReporter;
 use crate::controller::Controller;
 
 mod admin;
+mod deadline;
 mod environments;
 mod outcomes;
 mod page;
@@ -91,5 +93,6 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(RolloutServiceServer))
         .add_service(service!(PinSetServiceServer))
         .add_service(service!(AdminServiceServer));
-    (routes.prepare().into_axum_router(), health)
+    let routes = routes.prepare().into_axum_router();
+    (routes.layer(from_fn(deadline::kept)), health)
 }

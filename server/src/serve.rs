@@ -1,21 +1,26 @@
-//! One port for gRPC and HTTP, with TLS or without, that stops without cutting anybody off.
+//! One port for gRPC and HTTP, with TLS or without, that waits for nobody for ever and stops without cutting
+//! anybody off.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+mod idle;
+
+use self::idle::Idle;
 
 /// How long requests may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,6 +28,48 @@ const GRACE: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept, such as out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the head of an HTTP/1.1 request may take.
+const HEAD: Duration = Duration::from_secs(30);
+/// How often a client of HTTP/2 is asked whether it is still there, which keeps streams open on which nothing happens.
+const PING: Duration = Duration::from_secs(30);
+/// How long that client may take to answer.
+const PONG: Duration = Duration::from_secs(20);
+/// How long a connection may stay open on which not a byte moves.
+const SILENCE: Duration = Duration::from_secs(90);
+/// The most connections at a time; who comes then waits until one has ended.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// What a connection is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long it may stay open while not a byte moves.
+    pub silence: Duration,
+    /// The most connections at a time, at least 1.
+    pub connections_max: usize,
+}
+
+impl Default for Patience {
+    /// 90 s; 4,096 connections, or half of the files that this process may open where that is less.
+    fn default() -> Self {
+        Self {
+            silence: SILENCE,
+            connections_max: CONNECTIONS_MAX.min(open_files_max() / 2).max(1),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn open_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.map_or(usize::MAX, |files| {
+        usize::try_from(files).unwrap_or(usize::MAX)
+    })
+}
+
+#[cfg(not(unix))]
+fn open_files_max() -> usize {
+    usize::MAX
+}
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +120,17 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
+    patience: Patience,
     stopping: CancellationToken,
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(patience.connections_max));
     loop {
+        let place = tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            place = free_place(&places) => place,
+        };
         let (stream, peer) = tokio::select! {
             biased;
             () = stopping.cancelled() => break,
@@ -92,9 +146,11 @@ pub async fn serve(
         let watcher = graceful.watcher();
         let (routes, tls) = (routes.clone(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, peer, tls, routes, watcher).await {
+            let stream = Idle::new(stream, patience.silence);
+            if let Err(error) = connection(stream, tls, routes, watcher).await {
                 tracing::debug!(%peer, %error, "a connection ended badly");
             }
+            drop(place);
         });
     }
     tokio::select! {
@@ -104,16 +160,33 @@ pub async fn serve(
     Ok(())
 }
 
+/// A place for one more connection; says once that there was none.
+async fn free_place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    if places.available_permits() == 0 {
+        tracing::warn!("as many connections as there may be are open; others wait");
+    }
+    // Nobody closes it.
+    Arc::clone(places).acquire_owned().await.ok()
+}
+
 async fn connection(
-    stream: TcpStream,
-    _peer: SocketAddr,
+    stream: Idle<TcpStream>,
     tls: Option<TlsAcceptor>,
     routes: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
+    stream.get_ref().set_nodelay(true)?;
     let service = TowerToHyperService::new(routes);
-    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
     match tls {
         None => {
             watcher

@@ -3,20 +3,24 @@
 //! A projection of the store: the same [`Snapshot::apply`] takes the entries found at start and those of
 //! every commit. Nothing is written here that is not in the store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use pinion_core::evidence::Ordinal;
+use pinion_core::draw::Draw;
+use pinion_core::evidence::{Ordinal, RETURN_MIN};
 use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::resolve::Subject;
 use pinion_core::rollout::Rollout;
+use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 use serde::de::DeserializeOwned;
 
 use crate::store::keys;
 use crate::store::records::{
-    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, PinSetRecord, TokenRecord, decode,
+    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord, PinSetRecord,
+    TokenRecord, decode,
 };
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -29,13 +33,46 @@ pub struct Stored<T> {
     pub modified: Revision,
 }
 
-/// An environment, and whether its pull was noted since its pin set last changed.
+/// An environment, and which of its pulls were noted since its pin set last changed.
 #[derive(Clone, Debug)]
 pub struct EnvironmentEntry {
     /// The record.
     pub stored: Stored<EnvironmentRecord>,
-    /// The change of the pin set at which its last pull was noted.
-    pub noted: Arc<AtomicU64>,
+    /// Its pulls.
+    pub pulls: Arc<PullNotes>,
+}
+
+/// Which pulls of an environment were noted: the first one since a rollout of its pin set changed, and the
+/// next one, [`RETURN_MIN`] later at the earliest.
+#[derive(Debug)]
+pub struct PullNotes {
+    /// The change of the pin set at which its first pull was noted.
+    changed: AtomicU64,
+    /// From when on the next pull is noted, in milliseconds of Unix time.
+    next_from_ms: AtomicI64,
+}
+
+impl Default for PullNotes {
+    fn default() -> Self {
+        Self {
+            changed: AtomicU64::new(0),
+            next_from_ms: AtomicI64::new(i64::MAX),
+        }
+    }
+}
+
+impl PullNotes {
+    /// Whether a pull is to be noted, once the pin set has `changed`.
+    pub fn is_noteworthy(&self, changed: Revision, now: Timestamp) -> bool {
+        if self.changed.swap(changed, Ordering::Relaxed) != changed {
+            let next = now.plus(RETURN_MIN).unix_ms();
+            self.next_from_ms.store(next, Ordering::Relaxed);
+            return true;
+        }
+        let next = self.next_from_ms.load(Ordering::Relaxed);
+        // Of several that come at once, one is noted.
+        now.unix_ms() >= next && self.next_from_ms.swap(i64::MAX, Ordering::Relaxed) == next
+    }
 }
 
 /// A pin set with its baseline.
@@ -69,6 +106,8 @@ pub struct Snapshot {
     members: imbl::HashMap<Ordinal, imbl::OrdSet<EnvironmentId>>,
     tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
     ordinals: imbl::HashMap<Key, Ordinal>,
+    /// Positions of those who have left, by rollout.
+    left: imbl::OrdMap<(RolloutId, Ordinal), f64>,
 }
 
 /// The open rollouts of a pin set.
@@ -130,6 +169,11 @@ impl Snapshot {
             self.put_environment(stored(entry)?);
         } else if text.starts_with(keys::TOKEN) {
             self.tokens.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::LEFT) {
+            let LeftRecord { ordinal, draw } = decode(key, &entry.value)?;
+            if let Some((rollout, _)) = keys::place_of_left(key) {
+                self.left.insert((rollout, ordinal), draw);
+            }
         } else if text.starts_with(keys::DRAW_KEY) {
             self.ordinals
                 .insert(key.clone(), decode(key, &entry.value)?);
@@ -157,9 +201,9 @@ impl Snapshot {
             .entry(stored.record.ordinal)
             .or_default()
             .insert(id.clone());
-        let noted = Arc::new(AtomicU64::new(0));
+        let pulls = Arc::default();
         self.environments
-            .insert(id, EnvironmentEntry { stored, noted });
+            .insert(id, EnvironmentEntry { stored, pulls });
     }
 
     fn forget_member(&mut self, id: &EnvironmentId) {
@@ -188,6 +232,9 @@ impl Snapshot {
         {
             self.forget_member(&id);
             self.environments.remove(&id);
+        }
+        if let Some(place) = keys::place_of_left(key) {
+            self.left.remove(&place);
         }
     }
 
@@ -279,6 +326,34 @@ impl Snapshot {
             .map(|entry| &entry.stored.record)
     }
 
+    /// The position of a draw key in a rollout, also once its last environment has left; none if it never
+    /// had one.
+    pub fn draw(&self, rollout: &Rollout, ordinal: Ordinal) -> Option<Draw> {
+        match self.members(ordinal).next() {
+            Some(member) => Some(rollout.seed.draw(member.draw_key())),
+            None => {
+                let left = self.left.get(&(rollout.id.clone(), ordinal));
+                left.map(|draw| Draw::clamped(*draw))
+            }
+        }
+    }
+
+    /// Whether nobody who has the draw key reports any more: they have left, or withdrew their consent.
+    pub fn is_gone(&self, ordinal: Ordinal) -> bool {
+        self.members(ordinal).all(|member| !member.reporting)
+    }
+
+    /// Positions that were kept for rollouts which have ended since.
+    pub fn left_behind(&self) -> impl Iterator<Item = Key> {
+        self.left
+            .keys()
+            .filter(|(rollout, _)| {
+                self.rollout(rollout)
+                    .is_none_or(|rollout| !rollout.record.state.is_open())
+            })
+            .map(|(rollout, ordinal)| keys::left(rollout, *ordinal))
+    }
+
     /// A token by its key.
     pub fn token(&self, key: &Key) -> Option<&Stored<TokenRecord>> {
         self.tokens.get(key)
@@ -348,6 +423,28 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The draw keys of which an environment volunteers for a rollout.
+    ///
+    /// Environments that share a draw key are one unit of the evidence, so that one who volunteers takes all
+    /// of them out of it: what the unit shows would be partly by choice.
+    pub fn volunteers(&self, rollout: &Rollout) -> BTreeSet<Ordinal> {
+        let of_pin_set = self
+            .environments()
+            .filter(|environment| environment.pin_set == rollout.pin_set);
+        of_pin_set
+            .filter(|environment| subject(environment).volunteers_for(rollout))
+            .map(|environment| environment.ordinal)
+            .collect()
+    }
+
+    /// Whether an environment of a draw key volunteers for a rollout.
+    pub fn has_volunteer(&self, ordinal: Ordinal, rollout: &Rollout) -> bool {
+        self.members(ordinal)
+            .any(|environment| subject(environment).volunteers_for(rollout))
+    }
+}
+
 fn stored<T: DeserializeOwned>(entry: &Entry) -> Result<Stored<T>, Error> {
     Ok(Stored {
         record: Arc::new(decode(&entry.key, &entry.value)?),
@@ -361,5 +458,6 @@ pub fn subject(environment: &EnvironmentRecord) -> Subject<'_> {
         draw_key: environment.draw_key(),
         reporting: environment.reporting,
         holds: &environment.holds,
+        volunteers: &environment.volunteers,
     }
 }

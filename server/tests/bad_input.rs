@@ -202,6 +202,37 @@ async fn a_line_that_cannot_be_kept_is_refused_with_its_number_or_kept_verbatim(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_too_many_or_too_long_to_be_told_whole_are_refused_in_words_that_arrive() {
+    let dir = tempdir().unwrap();
+    let server = server(&dir).await;
+    let hashes = " --hash=sha256:0123456789abcdef".repeat(1000);
+    let long = format!("requests==2.0\nsix==1.0{hashes}\n");
+    let refused = server.import(SET, &long).await.unwrap_err();
+    says(&refused, Code::InvalidArgument, &["1 line", "line 2", "…"]);
+    let many: String = (0..500)
+        .map(|number| format!("é{number} @ https://example.org/é{number}.whl\n"))
+        .collect();
+    let refused = server.import(SET, &many).await.unwrap_err();
+    says(
+        &refused,
+        Code::InvalidArgument,
+        &["500 lines", "line 1", "more"],
+    );
+    let request = proto::ImportPinsRequest {
+        name: SET.to_owned(),
+        content: long,
+        unkept_lines: proto::UnkeptLines::KeepVerbatim.into(),
+        ..Default::default()
+    };
+    let refused = server
+        .sets()
+        .import_pins(with_token(request, &server.manager))
+        .await
+        .unwrap_err();
+    says(&refused, Code::InvalidArgument, &["line 2", "shorten"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_does_not_run_over_an_open_rollout() {
     let dir = tempdir().unwrap();
     let server = server(&dir).await;

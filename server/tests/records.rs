@@ -80,6 +80,7 @@ async fn live(dir: &Path) {
     server.roll_back(&bad).await.unwrap();
     server.start_rollout("six", "1.1").await.unwrap();
     server.pass(HOUR).await;
+    server.leave(&environments[29]).await;
     server.app.stop().await;
     // Acknowledged, and not folded: what a server leaves that was killed.
     let record = JournalRecord {
@@ -175,7 +176,7 @@ fn assert_every_kind(lines: &[Line]) {
         .collect();
     for kind in [
         "set", "base", "block", "ro", "log", "out", "env", "tok", "name", "ord", "cid", "rep", "j",
-        "seen", "hist", "pool", "obs",
+        "seen", "hist", "pool", "obs", "ep", "det", "look", "left",
     ] {
         assert!(
             kinds.contains(kind),

@@ -3,7 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use pinion_client::adapters::Tool;
+use pinion_client::bisect::Confidence;
+use pinion_client::v1;
 
 /// `pinion join`.
 #[derive(Debug, Parser)]
@@ -48,8 +52,15 @@ pub(crate) struct Leave {
 /// `pinion sync`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-stdout has the lines that point pip and uv at the file and nothing else, so that this works:
+stdout has the lines that point the tool at the pins and nothing else, so that this works:
   eval \"$(pinion sync)\"
+
+Where the tool takes pins from outside the project, no file of the checkout is touched: pip, uv pip \
+(PIP_CONSTRAINT, UV_CONSTRAINT), pnpm, Go (GOWORK), cargo from 1.97. Else its files are edited: cargo \
+(Cargo.lock), a uv project (uv.lock), npm and yarn (package.json and the lockfile; these install too). What \
+the files held is noted outside the checkout first; `pinion undo` puts it back.
+
+Pins that the project's own bounds keep out are told; it is no error.
 
 When the server is away, the last good pins stay in use: a warning says how old they are, and the exit \
 code is 0, or 5 with --fresh. Without any pins yet it is 5.")]
@@ -63,6 +74,86 @@ pub(crate) struct Sync {
     /// Fail with 5 when the server is away, even though older pins are here.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// The tool that the pins are for; without it: what lockfiles and manifests tell.
+    #[arg(long, value_name = "NAME", value_parser = tool())]
+    pub(crate) tool: Option<Tool>,
+    /// Fetch the pins and write the constraints file, and leave the checkout alone.
+    #[arg(long, conflicts_with = "tool")]
+    pub(crate) no_apply: bool,
+}
+
+/// The tools, as clap takes them.
+fn tool() -> impl TypedValueParser<Value = Tool> {
+    PossibleValuesParser::new(Tool::ALL.map(Tool::as_str)).try_map(|name| name.parse::<Tool>())
+}
+
+/// `pinion exec`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+The command gets the last pins that a sync fetched, by the variables of the tool, or by edits of its files \
+that are undone when the command has ended, and the signals that pinion gets. Nothing is reported: that is \
+what `pinion run` does.
+
+Afterwards it is said which pins did not take. pinion exits as the command did: its own status, 128 + n \
+after signal n, 127 if there is no such command, 126 if it cannot be run. If pinion itself is killed \
+meanwhile, `pinion undo` puts the files back.")]
+pub(crate) struct Exec {
+    /// The tool that the pins are for; without it: what lockfiles and manifests tell.
+    #[arg(long, value_name = "NAME", value_parser = tool())]
+    pub(crate) tool: Option<Tool>,
+    /// Do not look which pins took.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `pinion env`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Prints what the last sync printed, at once and without a server. For direnv, in .envrc:
+  eval \"$(pinion env)\"")]
+pub(crate) struct Env {
+    /// Who reads the printed lines.
+    #[arg(long, value_name = "SHELL", default_value = "sh")]
+    pub(crate) shell: EnvForm,
+}
+
+/// How variables are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnvForm {
+    /// POSIX sh, bash, zsh.
+    Sh,
+    /// fish.
+    Fish,
+    /// One JSON object.
+    Json,
+}
+
+/// `pinion verify`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Asks the tool itself (pip inspect, uv pip list, uv export, npm ls, pnpm ls, yarn info or list, cargo \
+metadata, go list -m) and holds the answer against the pins that were applied. Exits with 1 if a pin did not \
+take. What is found also decides what a run reports: only rollouts whose candidate really took.")]
+pub(crate) struct Verify {}
+
+/// `pinion undo`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Puts back every file that applying pins changed, byte for byte, also after a pinion that was killed. A file \
+that somebody else changed since is left alone, and so is everything else: the difference is shown and the \
+exit code is 1.")]
+pub(crate) struct Undo {
+    /// Put back files that somebody else changed since, too; what they hold now is kept aside.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// A shell whose syntax is printed.
@@ -77,25 +168,33 @@ pub(crate) enum Shell {
 /// `pinion run`.
 #[derive(Debug, Parser)]
 #[command(after_long_help = "\
-The command gets PIP_CONSTRAINT and UV_CONSTRAINT, and the signals that pinion gets. pinion exits as it \
+The command gets what the last sync printed (PIP_CONSTRAINT, GOWORK, ...), and the signals that pinion gets. pinion exits as it \
 did: its own status, 128 + n after signal n, 127 if there is no such command, 126 if it cannot be run.
 
 What is reported, and only with consent:
-  passed        exit 0, and no failing test in a JUnit file
+  passed        exit 0, and no failing test in a report
   crash         ended by a signal, or exit 129 to 159 (a shell's way of saying so)
   test          failing tests, whatever the exit status
-  build         errors in the JUnit file although no test ran (collection, imports)
-  --category    any other exit; also when the JUnit file is missing, cut off or old
+  build         errors in the reports although no test ran (collection, imports, compilation)
+  --category    any other exit; also when the reports are missing, cut off or old
 
 So pytest's exit 2 (interrupted), 4 (usage error, as when a plugin is gone) and 5 (no tests collected) \
-are failures of the stated category unless the JUnit file says more.
+are failures of the stated category unless the reports say more.
+
+Reports are JUnit XML, subunit v2, TAP, libtest JSON or `go test -json`; which, is told from the content. \
+`pinion ingest FILE` shows what one would become.
 
 A server that is away costs a fraction of a second and never the run: the report is kept and sent with \
 the next run or sync, under the same id.")]
 pub(crate) struct Run {
-    /// A JUnit XML file that the command writes; may be given several times.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Vec<PathBuf>,
+    /// A test report that the command writes, or a pattern in quotes such as 'reports/*.xml'; may be given
+    /// several times.
+    #[arg(long, visible_alias = "junit", value_name = "FILE")]
+    pub(crate) report: Vec<PathBuf>,
+    /// Read what the command prints, to tell failures apart about which no report says anything. Never
+    /// what goes to a terminal; what is printed after the command's end, from the background, may be lost.
+    #[arg(long)]
+    pub(crate) read_output: bool,
     /// What a failure of this command means.
     #[arg(long, value_name = "CATEGORY", default_value = "test")]
     pub(crate) category: Category,
@@ -109,6 +208,49 @@ pub(crate) struct Run {
     pub(crate) command: Vec<OsString>,
 }
 
+/// `pinion report`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+For tests that ran elsewhere, as in another step of a CI job. Like `pinion run` it needs a checkout that \
+has joined and whose owner agreed to report; the pins are those of the last `pinion sync`.
+
+Without --exit-status the reports must say by themselves how it went: passed, if all of them are whole and \
+there is a test; failed, if there is a failure in any. Else nothing is reported, and the exit code is 7.
+
+When the server is away the exit code is 5; the report is kept and sent with the next run or sync.")]
+pub(crate) struct Report {
+    /// A test report, or a pattern in quotes such as 'reports/*.xml'; may be given several times.
+    #[arg(long, value_name = "FILE", required_unless_present = "exit_status")]
+    pub(crate) report: Vec<PathBuf>,
+    /// What the command exited with; 128 + n for signal n.
+    #[arg(long, value_name = "N")]
+    pub(crate) exit_status: Option<u8>,
+    /// What a failure of the command means.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
+}
+
+/// `pinion ingest`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Reads test reports as `pinion run` and `pinion report` do, prints what they would become, and sends \
+nothing. No checkout needs to have joined.
+
+Reports are JUnit XML, subunit v2, TAP, libtest JSON or `go test -json`; which, is told from the content. \
+The exit code is 7 if a report is malformed, cut off or of no known kind (what was read until there is \
+shown), and 3 if it is not there; failing tests are no error.")]
+pub(crate) struct Ingest {
+    /// A test report, a pattern in quotes such as 'reports/*.xml', or - for standard input.
+    #[arg(value_name = "FILE", required_unless_present = "exit_status")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the command exited with, if that is to count too; 128 + n for signal n.
+    #[arg(long, value_name = "N")]
+    pub(crate) exit_status: Option<u8>,
+    /// What a failure of the command means.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
+}
+
 /// What a command does, and so what its failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Category {
@@ -118,6 +260,16 @@ pub(crate) enum Category {
     Build,
     /// It tests.
     Test,
+}
+
+impl From<Category> for v1::Category {
+    fn from(category: Category) -> Self {
+        match category {
+            Category::Install => Self::Install,
+            Category::Build => Self::Build,
+            Category::Test => Self::Test,
+        }
+    }
 }
 
 /// `pinion why`.
@@ -148,13 +300,120 @@ pub(crate) struct Hold {
     pub(crate) version: String,
 }
 
+/// `pinion never`.
+#[derive(Debug, Parser)]
+pub(crate) struct Never {
+    /// The package.
+    pub(crate) package: String,
+    /// The exact version.
+    pub(crate) version: String,
+}
+
+/// `pinion now`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+A volunteer gets the candidate of every rollout of the package from the moment it begins, whatever the draw. \
+What happens here then is reported, but decides nothing: who chooses for themselves is no fair comparison. \
+Environments that share a team key are one unit, so that one volunteer takes its whole team out of the \
+evidence of that rollout. A hold wins.")]
+pub(crate) struct Now {
+    /// The package.
+    pub(crate) package: String,
+    /// Wait for the draw again.
+    #[arg(long)]
+    pub(crate) stop: bool,
+}
+
+/// `pinion bisect`.
+#[derive(Debug, Parser)]
+#[command(after_long_help = "\
+Runs the command with mixtures of the good and the bad pins until the culprit is beyond doubt: the smallest \
+set of changed pins that makes it fail. Flaky commands are run again as often as it takes; how flaky they \
+are is learnt on the way. Good is the baseline and bad what this checkout has, or two files that are named.
+
+The command (and --install before it) gets PIP_CONSTRAINT and UV_CONSTRAINT for each trial, so it must \
+install what it tests. It passes with 0 and fails with anything else, but 125 says that it cannot tell; \
+a failing --install says the same.
+
+Ctrl-C stops; the same command goes on from there. At the end --install is run once more with the pins as \
+they were. The culprit is reported only by a checkout that agreed to report, and then as a failure with the \
+rollouts that it belongs to.
+
+  pinion bisect --install 'pip install -q -r requirements.txt' -- pytest -q")]
+pub(crate) struct Bisect {
+    /// Constraints with which the command passes; without: the baseline.
+    #[arg(long, value_name = "FILE", requires = "bad")]
+    pub(crate) good: Option<PathBuf>,
+    /// Constraints with which it fails; without: this checkout's pins.
+    #[arg(long, value_name = "FILE", requires = "good")]
+    pub(crate) bad: Option<PathBuf>,
+    /// A shell command that installs the packages, run before each trial.
+    #[arg(long, value_name = "LINE")]
+    pub(crate) install: Option<String>,
+    /// How sure the answer must be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "99", value_parser = confidence)]
+    pub(crate) confidence: f64,
+    /// Give up after so many runs.
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub(crate) max_runs: u32,
+    /// Throw away an unfinished bisection of this checkout.
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Show what the command prints, on stderr.
+    #[arg(long)]
+    pub(crate) show_output: bool,
+    /// What a failure of this command means, if it is reported.
+    #[arg(long, value_name = "CATEGORY", default_value = "test")]
+    pub(crate) category: Category,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn confidence(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok();
+    percent
+        .filter(|percent| Confidence::percent(*percent).is_some())
+        .ok_or_else(|| format!("`{text}` is no percentage above 50 and below 100"))
+}
+
+/// `pinion repeat`.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = "\
+A failure that comes with the baseline too is the environment's own and says nothing of a candidate. Where the \
+policy asks for it, `pinion run` therefore repeats a failing run once, with the baseline and in a virtual \
+environment of its own, whether this checkout has a candidate or not; test reports are put back as the run \
+itself left them, and its exit status stays. It costs one run more for each that fails.")]
+pub(crate) enum Repeat {
+    /// Agree to repeat failing runs once with the baseline.
+    On {
+        /// What installs the run's packages, by `sh`, such as "pip install -q -r requirements.txt".
+        #[arg(long, value_name = "COMMAND")]
+        prepare: String,
+    },
+    /// Repeat nothing.
+    Off,
+    /// Say what was agreed.
+    Show,
+}
+
 /// `pinion telemetry`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Telemetry {
     /// Print the last reports, sent and waiting, exactly as they go out, one JSON a line.
+    ///
+    /// With `--output json` one document: what was sent, what waits, and what was kept here and is never sent,
+    /// each report with its bytes on the wire (protobuf, hexadecimal).
     Show,
     /// Agree to report outcomes.
     On,
+    /// Keep outcomes on this machine, to be shown, and send nothing.
+    Local,
     /// Report nothing from now on; reports still waiting are thrown away.
     Off,
 }

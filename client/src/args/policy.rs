@@ -34,7 +34,7 @@ pub(crate) struct SimulatePolicy {
     /// Equal seeds give equal answers, on any number of cores.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Failing runs are repeated with the baseline and count only if that passes.
+    /// Failing runs are repeated with the baseline and count only if that passes, whatever the policy says.
     #[arg(long)]
     pub(crate) verified: bool,
     /// Draw a picture too, an SVG file.

@@ -18,7 +18,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// A file's text; `None` if there is no such file.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),

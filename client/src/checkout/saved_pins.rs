@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-use super::files;
+use super::{Taken, files};
 
 /// Pins, and when the server last confirmed them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -20,7 +20,24 @@ pub(crate) struct SavedPins {
     pub(crate) revision: u64,
     pub(crate) rollouts: Vec<String>,
     pub(crate) confirmed: Timestamp,
+    /// None: kept by a version that did not keep it.
+    #[serde(default)]
+    ecosystem: Option<String>,
     pins: Vec<SavedPin>,
+    /// Whether a failing run is to be repeated once with the baseline.
+    #[serde(default)]
+    pub(crate) repeat_failures: bool,
+    #[serde(default)]
+    verbatim_lines: Vec<String>,
+    #[serde(default)]
+    exposures: Vec<SavedExposure>,
+}
+
+/// A rollout, and the packages it tries.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+struct SavedExposure {
+    rollout: String,
+    changes: Vec<SavedPin>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -44,8 +61,53 @@ impl SavedPins {
             revision: pins.revision,
             rollouts: pins.rollouts.clone(),
             confirmed,
+            ecosystem: Some(pins.ecosystem.as_str_name().to_owned()),
             pins: pins.pins.iter().map(saved).collect(),
+            verbatim_lines: pins.verbatim_lines.clone(),
+            exposures: pins.exposures.iter().map(SavedExposure::of).collect(),
+            repeat_failures: pins.repeat_failures,
         }
+    }
+
+    /// The pins as they came; nothing if they were kept by a version that did not keep all of them.
+    pub(crate) fn whole(&self) -> Option<Pins> {
+        let pin = |pin: &SavedPin| v1::Pin {
+            package: pin.package.clone(),
+            version: pin.version.clone(),
+            marker: pin.marker.clone(),
+        };
+        Some(Pins {
+            etag: self.etag.clone(),
+            pin_set: self.pin_set.clone(),
+            ecosystem: v1::Ecosystem::from_str_name(self.ecosystem.as_deref()?)?,
+            revision: self.revision,
+            pins: self.pins.iter().map(pin).collect(),
+            verbatim_lines: self.verbatim_lines.clone(),
+            rollouts: self.rollouts.clone(),
+            exposures: self.exposures.iter().map(SavedExposure::to_wire).collect(),
+            repeat_failures: self.repeat_failures,
+        })
+    }
+
+    /// The rollouts whose candidate really took, as far as that was verified with these very pins.
+    ///
+    /// A candidate of several packages took if none of those that are used here missed, and one took.
+    pub(crate) fn rollouts_that_took(&self, taken: Option<&Taken>) -> Vec<String> {
+        let Some(taken) = taken.filter(|taken| taken.etag == self.etag) else {
+            return self.rollouts.clone();
+        };
+        let took = |rollout: &&String| {
+            let exposure = self.exposures.iter().find(|one| one.rollout == **rollout);
+            exposure.is_none_or(|exposure| {
+                let pins: Vec<_> = exposure.changes.iter().map(SavedPin::key).collect();
+                let any = |list: &[String]| {
+                    let names = list.iter().map(|name| normal(name)).collect::<Vec<_>>();
+                    pins.iter().any(|(name, _)| names.contains(name))
+                };
+                any(&taken.took) && !any(&taken.missed)
+            })
+        };
+        self.rollouts.iter().filter(took).cloned().collect()
     }
 
     /// The number of pins.
@@ -89,6 +151,33 @@ impl SavedPins {
     }
 }
 
+impl SavedExposure {
+    fn of(exposure: &v1::Exposure) -> Self {
+        let change = |change: &v1::PackageChange| SavedPin {
+            package: change.package.clone(),
+            marker: change.marker.clone(),
+            version: change.to_version.clone(),
+        };
+        Self {
+            rollout: exposure.rollout.clone(),
+            changes: exposure.changes.iter().map(change).collect(),
+        }
+    }
+
+    fn to_wire(&self) -> v1::Exposure {
+        let change = |pin: &SavedPin| v1::PackageChange {
+            package: pin.package.clone(),
+            marker: pin.marker.clone(),
+            from_version: String::new(),
+            to_version: pin.version.clone(),
+        };
+        v1::Exposure {
+            rollout: self.rollout.clone(),
+            changes: self.changes.iter().map(change).collect(),
+        }
+    }
+}
+
 impl SavedPin {
     fn key(&self) -> (String, &str) {
         (normal(&self.package), &self.marker)
@@ -114,6 +203,10 @@ mod tests {
             revision: 1,
             rollouts: vec![],
             confirmed: Timestamp::UNIX_EPOCH,
+            ecosystem: Some("ECOSYSTEM_PYPI".into()),
+            verbatim_lines: vec![],
+            repeat_failures: false,
+            exposures: vec![],
             pins: pins
                 .iter()
                 .map(|(package, marker, version)| SavedPin {
@@ -152,6 +245,63 @@ mod tests {
             })
             .collect();
         assert_eq!(told, ["babel  1>2", "gone  2>", "new  >1", "x b 1>2"]);
+    }
+
+    #[test]
+    fn a_rollout_counts_only_if_its_candidate_took() {
+        let mut pins = saved(&[("Babel", "", "2"), ("six", "", "2"), ("idna", "", "2")]);
+        for (rollout, packages) in [("ro-1", &["babel"] as &[_]), ("ro-2", &["six", "idna"])] {
+            pins.rollouts.push(rollout.into());
+            let change = |package: &&str| SavedPin {
+                package: (*package).into(),
+                marker: String::new(),
+                version: "2".into(),
+            };
+            pins.exposures.push(SavedExposure {
+                rollout: rollout.into(),
+                changes: packages.iter().map(change).collect(),
+            });
+        }
+        let taken = |etag: &str, took: &[&str], missed: &[&str]| Taken {
+            etag: etag.into(),
+            verified: Timestamp::UNIX_EPOCH,
+            took: took.iter().map(ToString::to_string).collect(),
+            missed: missed.iter().map(ToString::to_string).collect(),
+        };
+        let both = ["ro-1", "ro-2"].map(str::to_owned);
+        assert_eq!(pins.rollouts_that_took(None), both);
+        assert_eq!(
+            pins.rollouts_that_took(Some(&taken("older", &[], &["six"]))),
+            both
+        );
+        let now = taken("e", &["Babel", "six"], &["idna"]);
+        assert_eq!(pins.rollouts_that_took(Some(&now)), both[..1]);
+        let now = taken("e", &["idna"], &[]);
+        assert_eq!(pins.rollouts_that_took(Some(&now)), both[1..]);
+    }
+
+    #[test]
+    fn pins_come_back_as_they_were() {
+        let pins = Pins {
+            etag: "e".into(),
+            pin_set: "nova".into(),
+            ecosystem: v1::Ecosystem::Go,
+            revision: 3,
+            pins: vec![v1::Pin {
+                package: "rsc.io/quote".into(),
+                version: "v1.5.1".into(),
+                marker: String::new(),
+            }],
+            verbatim_lines: vec!["x".into()],
+            repeat_failures: false,
+            rollouts: vec!["ro-1".into()],
+            exposures: vec![],
+        };
+        let saved = SavedPins::of(&pins, Timestamp::UNIX_EPOCH);
+        assert_eq!(saved.whole(), Some(pins));
+        let older = r#"{"etag":"e","pin_set":"n","revision":1,"rollouts":[],"confirmed":"1970-01-01T00:00:00Z","pins":[]}"#;
+        let older: SavedPins = serde_json::from_str(older).expect("read");
+        assert_eq!(older.whole(), None);
     }
 
     #[test]

@@ -90,7 +90,7 @@ mod tests {
             .expect("a report")
             .keys()
             .collect();
-        assert_eq!(fields.len(), 7, "{fields:?}");
+        assert_eq!(fields.len(), 8, "{fields:?}");
         assert_eq!(value["reports"][1]["category"], "CATEGORY_TEST");
     }
 }

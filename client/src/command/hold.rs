@@ -2,7 +2,7 @@
 
 use pinion_client::{Connection, v1};
 
-use crate::args::environment::Hold;
+use crate::args::environment::{Hold, Never};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Patience, Session};
@@ -21,6 +21,11 @@ pub(super) async fn hold(session: &Session, args: Hold) -> Result<(), Failure> {
         holds.push(hold);
     }
     replace(session, &connection, holds).await
+}
+
+pub(super) async fn never(session: &Session, args: Never) -> Result<(), Failure> {
+    let Never { package, version } = args;
+    hold(session, Hold { package, version }).await
 }
 
 pub(super) async fn unhold(session: &Session, args: Hold) -> Result<(), Failure> {

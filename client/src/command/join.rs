@@ -3,7 +3,7 @@
 use pinion_client::v1;
 
 use crate::args::environment::Join;
-use crate::checkout::{Checkout, Membership, canonical};
+use crate::checkout::{Checkout, Consent, Membership, canonical};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Patience, Session};
@@ -37,11 +37,15 @@ pub(super) async fn join(session: &Session, args: &Join) -> Result<(), Failure> 
         (_, true) => Stated::Declined,
         (false, false) => Stated::Nothing,
     };
+    let reporting = consent::settle(session, stated)?;
+    // Before the server knows: whatever it may be told comes later.
+    let joined = jiff::Timestamp::now();
     let request = v1::EnrollRequest {
         pin_set: args.pin_set.clone(),
-        reporting: consent::settle(session, stated)?,
+        reporting,
         draw_key: args.team.clone(),
         platform: args.platform.clone().unwrap_or_else(this_platform),
+        repeats: false,
     };
     let mut client = connection.environments();
     let response = connection.answer(client.enroll(request)).await?;
@@ -51,10 +55,16 @@ pub(super) async fn join(session: &Session, args: &Join) -> Result<(), Failure> 
         server: place.server,
         environment: environment.id.clone(),
         pin_set: environment.pin_set.clone(),
-        reporting: environment.reporting,
+        consent: if environment.reporting {
+            Consent::On
+        } else {
+            Consent::Off
+        },
+        consented: environment.reporting.then_some(joined),
+        repeat: None,
         ca_file: place.ca_file.as_deref().map(canonical).transpose()?,
         insecure_http: place.insecure_http,
-        joined: jiff::Timestamp::now(),
+        joined,
     };
     Checkout::create(membership, &response.token)?;
 

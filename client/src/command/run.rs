@@ -2,13 +2,17 @@
 //!
 //! The command comes first: nothing here may change how it ends, or keep it waiting for a server.
 
-mod child;
-mod junit_files;
+pub(super) mod child;
+mod output;
+mod repetition;
 mod reporting;
+mod written_reports;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use pinion_client::ingest::{Ending, Verdict, conclude};
+use pinion_client::adapters::Kept;
+use pinion_client::ingest::{Ending, Fingerprint, Verdict, conclude};
 use pinion_client::{Run, v1};
 
 use crate::args::environment::{Category, Run as RunArgs};
@@ -17,10 +21,11 @@ use crate::failure::Failure;
 use crate::session::{Session, do_not_track};
 
 use child::Command;
-use junit_files::JunitFiles;
+use repetition::Repeatable;
 use reporting::Reporting;
+use written_reports::WrittenReports;
 
-use super::sync::location;
+use super::apply;
 
 pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, Failure> {
     let checkout = session.joined()?;
@@ -32,11 +37,16 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
             .terminal
             .warn("there are no pins yet, so the command runs without; `pinion sync` fetches them");
     }
-    let pinned = usable.map(|_| location(&constraints));
-    let junit = JunitFiles::before(&args.junit);
+    let environment = usable.map(|_| environment(&checkout)).unwrap_or_default();
+    let reports = WrittenReports::before(&args.report);
 
-    let mut command = match Command::spawn(&args.command, pinned.as_deref()) {
-        Ok(command) => command,
+    let spawned = match args.read_output {
+        true => Command::spawn_read(&args.command, environment)
+            .map(|(command, output)| (command, Some(output))),
+        false => Command::spawn_with(&args.command, environment).map(|command| (command, None)),
+    };
+    let (mut command, output) = match spawned {
+        Ok(spawned) => spawned,
         Err(error) => {
             session
                 .terminal
@@ -48,9 +58,11 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
     let ending = command.ending().await;
     let verdict = conclude(
         ending,
-        &junit.after(&session.terminal),
+        &reports.after(&session.terminal),
         stated(args.category),
     );
+    let tail = output.map(output::Output::tail);
+    let verdict = verdict.or_look(|| Fingerprint::of_output(&tail?));
     if let Verdict::Failed {
         despite_exit_0: true,
         ..
@@ -60,15 +72,78 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
             "the command exited with 0, but its test report has failures: reported as failed";
         session.terminal.warn(note);
     }
-    if let Some(reporting) = reporting {
-        reporting.end(session, &verdict).await;
+    if let Some(mut reporting) = reporting {
+        if let Some(took) = usable.and_then(|pins| rollouts_that_took(session, &checkout, pins)) {
+            reporting.narrow(&took);
+        }
+        let repeat = match verdict {
+            Verdict::Failed { .. } if !was_stopped(ending) => {
+                repeat(session, &checkout, usable, args).await
+            }
+            _ => v1::Repeat::Unspecified,
+        };
+        reporting.end(session, &verdict, repeat).await;
     }
     Ok(ExitCode::from(child::exit_code(ending)))
 }
 
+/// Whether somebody stopped the command, who would not want to wait for it again.
+fn was_stopped(ending: Ending) -> bool {
+    matches!(status(ending), 130 | 143)
+}
+
+/// Repeats the run with the baseline if its owner agreed and the server asks for it.
+async fn repeat(
+    session: &Session,
+    checkout: &Checkout,
+    pins: Option<&SavedPins>,
+    args: &RunArgs,
+) -> v1::Repeat {
+    let asked = pins.is_some_and(|pins| pins.repeat_failures);
+    let membership = &checkout.membership;
+    match membership.repeat.as_deref() {
+        Some(prepare) if asked && membership.consent.sends() => {
+            let run = Repeatable {
+                command: &args.command,
+                reports: &args.report,
+                category: stated(args.category),
+            };
+            repetition::repeat(session, checkout, prepare, run).await
+        }
+        _ => v1::Repeat::Unspecified,
+    }
+}
+
+/// The variables of what the last sync applied.
+fn environment(checkout: &Checkout) -> Vec<(OsString, OsString)> {
+    match Kept::find(&checkout.project()) {
+        Ok(Some(kept)) => kept.overlay().environment(),
+        _ => Vec::new(),
+    }
+}
+
+/// The rollouts whose candidate this run really had. Asked only where there are any; nothing if the tool
+/// cannot tell.
+fn rollouts_that_took(
+    session: &Session,
+    checkout: &Checkout,
+    pins: &SavedPins,
+) -> Option<Vec<String>> {
+    if pins.rollouts.is_empty() {
+        return None;
+    }
+    let kept = Kept::find(&checkout.project()).ok()??;
+    let whole = pins.whole().filter(|pins| pins.etag == kept.etag())?;
+    let found = kept.verify(&checkout.project(), &whole.pins).ok()?;
+    let told = apply::tell(session, checkout, &whole, &found);
+    told.ok()?;
+    let taken = checkout.taken().ok()?;
+    Some(pins.rollouts_that_took(taken.as_ref()))
+}
+
 /// Announces the run, unless its owner did not agree to that.
 fn begin(session: &Session, checkout: &Checkout, pins: Option<&SavedPins>) -> Option<Reporting> {
-    if !checkout.membership.reporting {
+    if !checkout.membership.consent.keeps() {
         return None;
     }
     if do_not_track() {
@@ -84,7 +159,7 @@ fn begin(session: &Session, checkout: &Checkout, pins: Option<&SavedPins>) -> Op
     Some(Reporting::begin(session, checkout, run))
 }
 
-fn stated(category: Category) -> v1::Category {
+pub(super) fn stated(category: Category) -> v1::Category {
     match category {
         Category::Install => v1::Category::Install,
         Category::Build => v1::Category::Build,

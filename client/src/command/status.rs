@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use pinion_client::{Connection, Error, v1};
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, Consent};
 use crate::failure::Failure;
 use crate::session::{Patience, Session, do_not_track};
 use crate::terminal::clean;
 use crate::times::age;
 
-use super::hold;
+use super::{hold, now};
 
 pub(super) async fn status(session: &Session) -> Result<(), Failure> {
     match session.checkout()? {
@@ -26,12 +26,13 @@ async fn of_checkout(session: &Session, checkout: &Checkout) -> Result<(), Failu
         return Ok(());
     }
     // What is known here is told also when the server is away.
-    let holds = asked
+    let stored = asked
         .as_ref()
         .ok()
         .and_then(|response| response.environment.as_ref());
-    let holds = holds.map(|environment| hold::list(&environment.holds));
-    let text = describe(checkout, holds.as_deref())?;
+    let holds = stored.map(|environment| hold::list(&environment.holds));
+    let volunteers = stored.map(|environment| now::list(&environment.volunteers));
+    let text = describe(checkout, holds.as_deref(), volunteers.as_deref())?;
     if !session.terminal.is_json() {
         session.terminal.print(&text);
     }
@@ -44,12 +45,17 @@ async fn ask(connection: &Connection) -> Result<v1::GetEnvironmentResponse, Erro
     connection.answer(client.get_environment(request)).await
 }
 
-fn describe(checkout: &Checkout, holds: Option<&str>) -> Result<String, Failure> {
+fn describe(
+    checkout: &Checkout,
+    holds: Option<&str>,
+    volunteers: Option<&str>,
+) -> Result<String, Failure> {
     let known = &checkout.membership;
-    let reporting = match (known.reporting, do_not_track()) {
-        (true, true) => "agreed to, but DO_NOT_TRACK is set: nothing is sent",
-        (true, false) => "on",
-        (false, _) => "off",
+    let reporting = match (known.consent, do_not_track()) {
+        (Consent::On, true) => "agreed to, but DO_NOT_TRACK is set: nothing is sent",
+        (Consent::On, false) => "on",
+        (Consent::Local, _) => "local: outcomes are kept here and never sent",
+        (Consent::Off, _) => "off",
     };
     let saved = checkout.saved_pins()?;
     let pins = match &saved {
@@ -80,6 +86,10 @@ fn describe(checkout: &Checkout, holds: Option<&str>) -> Result<String, Failure>
         ("constraints", &constraints),
         ("rollouts", rollouts),
         ("holds", holds.unwrap_or("unknown while the server is away")),
+        (
+            "volunteers",
+            volunteers.unwrap_or("unknown while the server is away"),
+        ),
         ("reporting", reporting),
         ("waiting", &waiting),
     ];

@@ -1,23 +1,30 @@
-//! `pinion sync`: fetch the pins, write the constraints file, keep the last good ones.
+//! `pinion sync`: fetch the pins, keep the last good ones, apply them.
 
 use std::path::Path;
 
 use jiff::Timestamp;
-use pinion_client::{Error, Pins, constraints};
+use pinion_client::adapters::{DetectError, Overlay, Tool};
+use pinion_client::{Error, Pins, constraints, v1};
 
-use crate::args::environment::{Shell, Sync};
+use crate::args::environment::Sync;
 use crate::checkout::{Checkout, SavedPins, write_whole};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Patience, Session, do_not_track};
 use crate::times::age;
 use crate::view;
+
+use super::apply;
+use super::env::exports;
 
 pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> {
     let checkout = session.joined()?;
     let connection = session.connect_checkout(&checkout, Patience::Asked)?;
     let before = checkout.saved_pins()?;
     // Without its file an etag stands for nothing.
-    let known = before.as_ref().filter(|_| checkout.constraints().is_file());
+    let known = before
+        .as_ref()
+        .filter(|pins| checkout.constraints().is_file() && pins.whole().is_some());
     let answer = Pins::get(&connection, known.map(|pins| pins.etag.as_str())).await;
     match (answer, known) {
         (Ok(Some(pins)), _) => take(session, &checkout, before.as_ref(), &pins)?,
@@ -28,18 +35,51 @@ pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> 
         }
         (Err(error), _) => return Err(error.into()),
     }
-    if checkout.membership.reporting && !do_not_track() {
+    if checkout.membership.consent.sends() && !do_not_track() {
         checkout.outbox().deliver(&connection).await;
     }
     if let Some(out) = &args.out {
         copy(&checkout.constraints(), out)?;
     }
+    let Some(overlay) = apply(session, &checkout, args)? else {
+        return Ok(());
+    };
     if !session.terminal.is_json() {
-        session
-            .terminal
-            .print(&exports(&checkout.constraints(), args.shell));
+        session.terminal.print(&exports(&overlay, args.shell));
     }
     Ok(())
+}
+
+/// Applies the pins that are here now; nothing if nobody can say how.
+fn apply(session: &Session, checkout: &Checkout, args: &Sync) -> Result<Option<Overlay>, Failure> {
+    let pins = apply::pins(checkout.saved_pins()?.as_ref())?;
+    if args.no_apply {
+        return Ok(None);
+    }
+    if args.tool.is_none()
+        && let Err(error @ DetectError::Nothing { .. }) =
+            Tool::detect(&checkout.project(), pins.ecosystem)
+    {
+        session.terminal.warn(format_args!(
+            "{error}: the pins are here, but not applied; name it by --tool"
+        ));
+        return Ok(None);
+    }
+    let kept = match apply::keep(session, checkout, &pins, args.tool) {
+        // A uv project where uv is not: whoever installs there does it with the constraints file.
+        Err(failure)
+            if failure.exit == Exit::NotFound
+                && args.tool.is_none()
+                && pins.ecosystem == v1::Ecosystem::Pypi =>
+        {
+            session
+                .terminal
+                .warn(format_args!("{failure}; the pins are applied as for pip"));
+            apply::keep(session, checkout, &pins, Some(Tool::Pip))?
+        }
+        kept => kept?,
+    };
+    Ok(Some(kept.overlay().clone()))
 }
 
 fn take(
@@ -125,7 +165,7 @@ fn print_known(session: &Session, known: &SavedPins, stale: bool) {
     }
 }
 
-fn print_json(session: &Session, pins: &Pins, changes: &[pinion_client::v1::PackageChange]) {
+fn print_json(session: &Session, pins: &Pins, changes: &[v1::PackageChange]) {
     let changes: Vec<_> = changes.iter().map(pinion_proto::to_json).collect();
     let list: Vec<_> = pins.pins.iter().map(pinion_proto::to_json).collect();
     let value = serde_json::json!({
@@ -146,61 +186,4 @@ fn copy(from: &Path, out: &Path) -> Result<(), Failure> {
     let text =
         std::fs::read_to_string(from).map_err(|cause| Failure::file("read", from, &cause))?;
     write_whole(out, &text)
-}
-
-/// The lines that point pip and uv at the file.
-fn exports(file: &Path, shell: Shell) -> String {
-    let value = quote(&location(file));
-    let line = |name: &str| match shell {
-        Shell::Sh => format!("export {name}={value}\n"),
-        Shell::Fish => format!("set -gx {name} {value}\n"),
-    };
-    ["PIP_CONSTRAINT", "UV_CONSTRAINT"].map(line).concat()
-}
-
-/// The file as pip and uv take it: both split these variables at blanks, so a path with one becomes a URL.
-pub(super) fn location(file: &Path) -> String {
-    let path = file.display().to_string();
-    if !path.contains(char::is_whitespace) {
-        return path;
-    }
-    let encoded = path
-        .replace('%', "%25")
-        .replace(' ', "%20")
-        .replace('\t', "%09");
-    format!("file://{encoded}")
-}
-
-// Single quotes work alike in sh and fish, but for the quote and, in fish, the backslash.
-fn quote(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    match text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\"'\"'")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lines_suit_the_shell() {
-        let file = Path::new("/home/ann/it's/constraints.txt");
-        assert_eq!(
-            exports(file, Shell::Sh).lines().next(),
-            Some("export PIP_CONSTRAINT='/home/ann/it'\"'\"'s/constraints.txt'")
-        );
-        let plain = Path::new("/home/ann/constraints.txt");
-        assert_eq!(
-            exports(plain, Shell::Fish),
-            "set -gx PIP_CONSTRAINT /home/ann/constraints.txt\nset -gx UV_CONSTRAINT /home/ann/constraints.txt\n"
-        );
-    }
-
-    #[test]
-    fn a_blank_in_the_path_does_not_make_two_files() {
-        assert_eq!(location(Path::new("/a b/c%.txt")), "file:///a%20b/c%25.txt");
-        assert_eq!(location(Path::new("/a/c.txt")), "/a/c.txt");
-    }
 }

@@ -12,7 +12,7 @@ use pinion_client::{Connection, Error};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::terminal::clean;
+use crate::terminal::{clean, width};
 use crate::view;
 
 /// The wait before a broken stream is opened again.
@@ -132,14 +132,16 @@ impl<'a> Screen<'a> {
             .by_id
             .entry(rollout.id.clone())
             .or_insert_with(|| bars.add(new_bar()));
-        bar.set_prefix(clean(&view::candidate(rollout)));
+        let candidate = clean(&view::candidate(rollout));
+        bar.set_prefix(wrapped(&candidate, width().unwrap_or(usize::MAX)));
         bar.set_position(position(rollout.share));
         let state = view::state(rollout.state());
         let share = view::percent(rollout.share);
+        let columns = width().unwrap_or(usize::MAX);
         let line = format!(
             "{share} {state}\n    {}\n    {}",
-            view::progress(rollout),
-            clean(&rollout.reason)
+            wrapped(&view::progress(rollout), columns),
+            wrapped(&clean(&rollout.reason), columns)
         );
         bar.set_message(line);
         if has_ended(rollout.state()) {
@@ -155,13 +157,51 @@ impl<'a> Screen<'a> {
 }
 
 fn new_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix}\n    [{bar:40}] {msg}")
+    let style = ProgressStyle::with_template("{prefix}\n    [{bar:30}] {msg}")
         .expect("the template is a constant")
         .progress_chars("=> ");
     ProgressBar::new(WHOLE).with_style(style)
 }
 
+/// The words in lines of at most `columns`, the indent of the later ones included: what the terminal wraps by itself
+/// cannot be drawn over.
+fn wrapped(text: &str, columns: usize) -> String {
+    const INDENT: &str = "    ";
+    let room = columns.saturating_sub(INDENT.len() + 1).max(1);
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line)
+                if console::measure_text_width(line) + 1 + console::measure_text_width(word)
+                    <= room =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{INDENT}"))
+}
+
 fn position(share: f64) -> u64 {
     // Between 0 and WHOLE, so that nothing is cut off.
     (share.clamp(0.0, 1.0) * WHOLE as f64).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_no_wider_than_the_terminal() {
+        let text = "evidence 1 to 1 of 500 to 1, the epoch lasts until Monday";
+        let lines = wrapped(text, 20);
+        assert!(
+            lines.lines().all(|line| line.trim().len() + 4 < 20),
+            "{lines}"
+        );
+        assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
+        assert_eq!(wrapped(text, usize::MAX), text);
+    }
 }

@@ -1,155 +1,131 @@
-//! JUnit XML, streamed: how many tests ran, how many failed, and what the first failure looks like.
+//! JUnit XML, streamed: how many tests ran, how many failed, and what the failures look like.
 //!
-//! The dialects of pytest, unittest, surefire, jest, nextest and others. No document type is accepted,
-//! so no entity, internal or external, is ever expanded.
+//! The dialects of pytest, unittest, Surefire, jest, nextest, Go and others, and Jenkins' own (`<result>`
+//! with suites of cases). No document type is accepted, so no entity, internal or external, is ever
+//! expanded. Several documents may follow each other in one file.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::Path;
+mod case;
+
+use std::io::BufRead;
 
 use quick_xml::events::{BytesStart, Event};
-use quick_xml::{Reader, XmlVersion};
+use quick_xml::{Error, Reader, XmlVersion};
 
+use super::counts::{Marks, Tally};
 use super::fingerprint::Fingerprint;
+use super::reading::{Fault, Position};
+use super::source::{Excerpt, Source};
 
-/// The largest report that is read: 64 MiB.
-pub const JUNIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Bytes of the first failure's text that are kept.
-const FAILURE_BYTES_MAX: usize = 64 * 1024;
+use case::Case;
 
 /// Elements inside each other that are followed.
 const DEPTH_MAX: usize = 64;
 
-/// What a report says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JunitSummary {
-    /// Test cases in all.
-    pub tests: u32,
-    /// Of those, the ones with a failed assertion.
-    pub failures: u32,
-    /// Of those, the ones that could not be run to their end, such as collection errors.
-    pub errors: u32,
-    /// Of those, the ones that were skipped.
-    pub skipped: u32,
-    /// Of those, the ones that failed first and passed when repeated.
-    pub flaky: u32,
-    /// What the first failing one looks like.
-    pub fingerprint: Option<Fingerprint>,
-}
-
-impl JunitSummary {
-    /// Tests that ran and passed, flaky ones included.
-    pub fn passed(&self) -> u32 {
-        self.tests
-            .saturating_sub(self.failures + self.errors + self.skipped)
-    }
-
-    /// Whether anything failed.
-    pub fn has_failures(&self) -> bool {
-        self.failures + self.errors > 0
-    }
-}
-
-/// Why a report cannot be read to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum JunitError {
-    /// It is not there, or not readable.
-    #[error("the test report `{path}` cannot be read: {cause}")]
-    Unreadable {
-        /// Its path.
-        path: String,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// It ends early or is no XML; what was read until then counts.
-    #[error("the test report is broken at byte {at}: {problem}")]
-    Broken {
-        /// Where.
-        at: u64,
-        /// What is wrong.
-        problem: String,
-        /// What it says until there.
-        until_there: JunitSummary,
-    },
-    /// It is XML of another kind.
-    #[error("`<{root}>` is no test report; `<testsuites>` or `<testsuite>` is expected")]
-    OtherXml {
-        /// Its outermost element.
-        root: String,
-    },
-}
-
-/// Reads the report at `path`.
-pub fn read_junit(path: &Path) -> Result<JunitSummary, JunitError> {
-    let unreadable = |cause| JunitError::Unreadable {
-        path: path.display().to_string(),
-        cause,
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
-    if size > JUNIT_BYTES_MAX {
-        return Err(unreadable(std::io::Error::other(format!(
-            "it has {size} bytes, more than {JUNIT_BYTES_MAX}"
-        ))));
-    }
-    parse(file.take(JUNIT_BYTES_MAX))
-}
-
-fn parse(source: impl Read) -> Result<JunitSummary, JunitError> {
-    let mut reader = Reader::from_reader(BufReader::new(source));
-    let mut walk = Walk::default();
+/// Reads reports until the end of the source.
+pub(super) fn read(source: Source<impl BufRead>, tally: &mut Tally) -> Result<(), Fault> {
+    let mut reader = Reader::from_reader(source);
+    let mut walk = Walk::new(tally);
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
-        let problem = match reader.read_event_into(&mut buffer) {
-            Ok(Event::Eof) if walk.is_complete => return Ok(walk.finish()),
-            Ok(Event::Eof) => "it ends early".to_owned(),
-            Ok(event) => match walk.take(event) {
-                Ok(()) => continue,
-                Err(Refused::Other(root)) => return Err(JunitError::OtherXml { root }),
-                Err(Refused::Because(problem)) => problem.to_owned(),
-            },
-            Err(error) => error.to_string(),
+        let taken = match reader.read_event_into(&mut buffer) {
+            Ok(Event::Eof) if walk.is_complete() => {
+                walk.finish();
+                return Ok(());
+            }
+            Ok(Event::Eof) => Err(Refused::Truncated(
+                "it ends before its last element does".to_owned(),
+            )),
+            Ok(event) => walk.take(event),
+            Err(error) => Err(refusal(&error)),
         };
-        return Err(JunitError::Broken {
-            at: reader.buffer_position(),
-            problem,
-            until_there: walk.finish(),
+        let Err(refused) = taken else {
+            continue;
+        };
+        walk.finish();
+        let source = reader.get_mut();
+        let at = Position {
+            byte: source.byte(),
+            line: Some(source.line()),
+        };
+        return Err(match refused {
+            Refused::Other(root) => Fault::OtherXml { root },
+            Refused::Truncated(problem) => Fault::truncated(at, problem),
+            Refused::Unclosed(problem) if source.is_at_end() => Fault::truncated(at, problem),
+            Refused::Unclosed(problem) | Refused::Malformed(problem) => {
+                Fault::malformed(at, problem)
+            }
         });
     }
 }
 
 enum Refused {
+    /// The outermost element is another one.
     Other(String),
-    Because(&'static str),
+    Malformed(String),
+    /// Something is not closed; whether that is the fault of the end, the source knows.
+    Unclosed(String),
+    Truncated(String),
+}
+
+fn refusal(error: &Error) -> Refused {
+    match error {
+        Error::Syntax(_) => Refused::Unclosed(error.to_string()),
+        _ => Refused::Malformed(error.to_string()),
+    }
 }
 
 /// Where the reading stands.
-#[derive(Default)]
-struct Walk {
-    summary: JunitSummary,
+struct Walk<'a> {
+    tally: &'a mut Tally,
     depth: usize,
-    is_complete: bool,
-    case: Option<Case>,
-    /// The first failure's type, message and text; the text grows while its element is open.
-    first: Option<(String, String, String)>,
-    /// The depth of the element whose text is being kept.
-    keeping: Option<usize>,
-    /// The outermost element's own counts, for reports without test cases.
+    has_root: bool,
+    /// Open test cases, the innermost last.
+    cases: Vec<Case>,
+    /// The failure of a whole suite whose element is open, with its depth.
+    suite_failure: Option<(usize, Failure)>,
+    /// Failures and errors by the word of the outermost elements, and of the suites right below them.
     declared: (u32, u32),
 }
 
+/// What a failure element says.
 #[derive(Default)]
-struct Case {
-    depth: usize,
-    failed: bool,
-    error: bool,
-    skipped: bool,
-    flaky: bool,
+struct Failure {
+    kind: String,
+    message: String,
+    text: Excerpt,
 }
 
-impl Walk {
+impl Failure {
+    fn of(element: &BytesStart<'_>) -> Self {
+        Self {
+            kind: attribute(element, "type"),
+            message: attribute(element, "message"),
+            text: Excerpt::default(),
+        }
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Fingerprint::of_failure(&self.kind, &self.message, &self.text.text())
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(tally: &'a mut Tally) -> Self {
+        Self {
+            tally,
+            depth: 0,
+            has_root: false,
+            cases: Vec::new(),
+            suite_failure: None,
+            declared: (0, 0),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.has_root && self.depth == 0
+    }
+
     fn take(&mut self, event: Event<'_>) -> Result<(), Refused> {
         match event {
             Event::Start(element) => self.open(&element)?,
@@ -163,16 +139,23 @@ impl Walk {
             Event::GeneralRef(entity) => {
                 let name = entity.clone().into_inner();
                 let character = match entity.resolve_char_ref() {
-                    Ok(Some(character)) => Some(character.to_string()),
-                    Ok(None) => {
-                        quick_xml::escape::resolve_predefined_entity(&name).map(str::to_owned)
-                    }
-                    Err(_) => None,
+                    Ok(Some(character)) => character.to_string(),
+                    Ok(None) => match quick_xml::escape::resolve_predefined_entity(&name) {
+                        Some(text) => text.to_owned(),
+                        None => {
+                            let problem = "it uses an entity of its own, which is refused";
+                            return Err(Refused::Malformed(problem.to_owned()));
+                        }
+                    },
+                    // A reference to what is no character, as some writers make of control characters.
+                    Err(_) => char::REPLACEMENT_CHARACTER.to_string(),
                 };
-                let refused = Refused::Because("it uses an entity of its own");
-                self.keep(&character.ok_or(refused)?);
+                self.keep(&character);
             }
-            Event::DocType(_) => return Err(Refused::Because("it has a document type")),
+            Event::DocType(_) => {
+                let problem = "it has a document type, which is refused";
+                return Err(Refused::Malformed(problem.to_owned()));
+            }
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Eof => {}
         }
         Ok(())
@@ -181,99 +164,81 @@ impl Walk {
     fn open(&mut self, element: &BytesStart<'_>) -> Result<(), Refused> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Refused::Because("its elements are nested too deeply"));
+            let problem = format!("more than {DEPTH_MAX} elements lie inside each other");
+            return Err(Refused::Malformed(problem));
         }
         let name = element.local_name();
         let name: &str = name.as_ref();
         if self.depth == 1 {
-            if !matches!(name, "testsuites" | "testsuite") {
+            let is_known = matches!(name, "testsuites" | "testsuite" | "result" | "testResult");
+            if !is_known {
                 return Err(Refused::Other(name.chars().take(60).collect()));
             }
-            let count = |key| attribute(element, key).parse().unwrap_or(0);
-            self.declared = (count("failures"), count("errors"));
+            self.has_root = true;
         }
-        match name {
-            "testcase" => {
-                self.summary.tests += 1;
-                self.case = Some(Case {
-                    depth: self.depth,
-                    ..Case::default()
-                });
+        if self.depth <= 2 && name.starts_with("testsuite") {
+            self.declare(element);
+        }
+        match (self.cases.last_mut(), name) {
+            (_, "testcase" | "case") => self.cases.push(Case::new(self.depth, element)),
+            (Some(case), _) => case.open(self.depth, element),
+            (None, "failure" | "error") => {
+                // A whole suite that could not be loaded.
+                self.tally.suite_failure();
+                self.suite_failure = Some((self.depth, Failure::of(element)));
             }
-            "failure" | "rerunFailure" => self.fail(element, false),
-            "error" | "rerunError" => self.fail(element, true),
-            "flakyFailure" | "flakyError" => self.mark(|case| case.flaky = true),
-            "skipped" => self.mark(|case| case.skipped = true),
-            _ => {}
+            (None, _) => {}
         }
         Ok(())
     }
 
-    fn mark(&mut self, mark: impl FnOnce(&mut Case)) {
-        if let Some(case) = &mut self.case {
-            mark(case);
-        }
+    fn declare(&mut self, element: &BytesStart<'_>) {
+        let count = |key| attribute(element, key).trim().parse().unwrap_or(0);
+        let failures = u32::saturating_add(count("failures"), count("errors"));
+        let declared = match self.depth {
+            1 => &mut self.declared.0,
+            _ => &mut self.declared.1,
+        };
+        *declared = declared.saturating_add(failures);
     }
 
-    fn fail(&mut self, element: &BytesStart<'_>, is_error: bool) {
-        match &mut self.case {
-            Some(case) if is_error => case.error = true,
-            Some(case) => case.failed = true,
-            // A whole suite that could not be loaded: one test that could not be run.
-            None => {
-                self.summary.tests += 1;
-                self.summary.errors += 1;
-            }
-        }
-        if self.first.is_none() {
-            let kind = attribute(element, "type");
-            self.first = Some((kind, attribute(element, "message"), String::new()));
-            self.keeping = Some(self.depth);
+    fn keep(&mut self, text: &str) {
+        match (self.cases.last_mut(), &mut self.suite_failure) {
+            (Some(case), _) => case.keep(self.depth, text),
+            (None, Some((_, failure))) => failure.text.push(text),
+            (None, None) => {}
         }
     }
 
     fn close(&mut self) {
-        if self.keeping == Some(self.depth) {
-            self.keeping = None;
+        let depth = self.depth;
+        if let Some(case) = self.cases.pop_if(|case| case.depth() == depth) {
+            case.count(self.tally);
+        } else if let Some(case) = self.cases.last_mut() {
+            case.close(depth);
         }
-        if let Some(case) = self.case.take_if(|case| case.depth == self.depth) {
-            let count = match case {
-                Case { failed: true, .. } => Some(&mut self.summary.failures),
-                Case { error: true, .. } => Some(&mut self.summary.errors),
-                Case { skipped: true, .. } => Some(&mut self.summary.skipped),
-                Case { flaky: true, .. } => Some(&mut self.summary.flaky),
-                _ => None,
-            };
-            if let Some(count) = count {
-                *count += 1;
-            }
+        if let Some((_, failure)) = self.suite_failure.take_if(|(at, _)| *at == depth) {
+            self.tally.look(|| failure.fingerprint());
         }
         self.depth -= 1;
-        self.is_complete |= self.depth == 0;
     }
 
-    fn keep(&mut self, text: &str) {
-        if let (Some(_), Some((_, _, kept))) = (self.keeping, &mut self.first) {
-            let room = FAILURE_BYTES_MAX.saturating_sub(kept.len());
-            let end = (0..=room.min(text.len())).rfind(|&at| text.is_char_boundary(at));
-            kept.push_str(&text[..end.unwrap_or_default()]);
+    fn finish(&mut self) {
+        // Cut off inside a failing test: the failure was seen. Inside another one, its end was not.
+        while let Some(case) = self.cases.pop() {
+            match case.is_failing() {
+                true => case.count(self.tally),
+                false => self.tally.test(Marks::NOT_RUN),
+            }
         }
-    }
-
-    fn finish(mut self) -> JunitSummary {
-        // Cut off inside a failing test: the failure was seen.
-        if let Some(case) = self.case.take() {
-            self.summary.failures += u32::from(case.failed);
-            self.summary.errors += u32::from(case.error && !case.failed);
+        if let Some((_, failure)) = self.suite_failure.take() {
+            self.tally.look(|| failure.fingerprint());
         }
-        if self.summary.tests == 0 {
-            (self.summary.failures, self.summary.errors) = self.declared;
-            self.summary.tests = self.declared.0.saturating_add(self.declared.1);
+        // A report whose cases name no failure is taken at its word.
+        if !self.tally.counts().has_failures() {
+            self.tally
+                .suite_failures(self.declared.0.max(self.declared.1));
         }
-        self.summary.fingerprint = self
-            .first
-            .and_then(|(kind, message, text)| Fingerprint::of_failure(&kind, &message, &text));
-        self.summary
     }
 }
 
@@ -284,5 +249,4 @@ fn attribute(element: &BytesStart<'_>, key: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "junit_facts.rs"]
 mod facts;

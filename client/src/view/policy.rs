@@ -1,6 +1,7 @@
 //! A policy, with every default that the server filled in.
 
 use pinion_client::v1;
+use pinion_core::reason::points;
 
 use crate::times::{HumanDuration, show_time};
 
@@ -14,24 +15,30 @@ pub(crate) fn policy(policy: &v1::Policy) -> String {
         human.map(|human| human.to_string()).unwrap_or_default()
     };
     let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+    let rate = |rate: Option<f64>| rate.map(|rate| rate.to_string()).unwrap_or_default();
+    let margin = match policy.margin {
+        Some(margin) => points(margin),
+        None => "what the fleet can resolve".to_owned(),
+    };
     let mut lines = vec![
         ("  stages", stages.join(", ")),
         ("  pilot", policy.pilot.map(yes_no).unwrap_or_default()),
         ("  pilot bake", duration(&policy.pilot_bake)),
         ("  bake", duration(&policy.bake)),
-        (
-            "  alpha",
-            policy
-                .alpha
-                .map(|alpha| alpha.to_string())
-                .unwrap_or_default(),
-        ),
+        ("  alpha", rate(policy.alpha)),
+        ("  beta", rate(policy.beta)),
+        ("  margin", margin),
         (
             "  minimum environments",
             number(policy.minimum_environments),
         ),
         ("  minimum age", duration(&policy.minimum_age)),
         ("  on harm", on_harm(policy.on_harm())),
+        (
+            "  on inconclusive",
+            on_inconclusive(policy.on_inconclusive()),
+        ),
+        ("  repeat failures", yes_no(policy.repeat_failures)),
         ("  overlap", overlap(policy.overlap())),
         ("  open rollouts at most", number(policy.open_rollouts_max)),
     ];
@@ -59,6 +66,14 @@ fn on_harm(on_harm: v1::OnHarm) -> String {
         v1::OnHarm::Unspecified => String::new(),
         v1::OnHarm::RollBack => "roll back".to_owned(),
         v1::OnHarm::Pause => "pause and wait for a person".to_owned(),
+    }
+}
+
+fn on_inconclusive(on_inconclusive: v1::OnInconclusive) -> String {
+    match on_inconclusive {
+        v1::OnInconclusive::Unspecified => String::new(),
+        v1::OnInconclusive::Wait => "wait for a person".to_owned(),
+        v1::OnInconclusive::Complete => "give it to everybody".to_owned(),
     }
 }
 

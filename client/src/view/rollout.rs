@@ -2,6 +2,7 @@
 
 use pinion_client::v1::{self, RolloutState};
 use pinion_core::numbers::ratio;
+use pinion_core::reason::points;
 
 use crate::table::Table;
 use crate::terminal::clean;
@@ -180,12 +181,55 @@ fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
             "  failed by",
             by_category(&evidence.control_failed_by_category),
         ),
+        ("harm", harm(evidence.harm.as_ref())),
+        ("for all", for_all(evidence.harm.as_ref())),
         (
             "evidence",
             format!("{} of harm", against_threshold(evidence)),
         ),
-        ("leading", evidence.leading_target.clone()),
+        ("  windows", detector(evidence.windows.as_ref())),
+        ("  events", detector(evidence.events.as_ref())),
     ]
+}
+
+/// Where the average harm lies, in words.
+fn harm(harm: Option<&v1::HarmBounds>) -> String {
+    let Some(harm) = harm else {
+        return "not known yet".to_owned();
+    };
+    match (harm.lower > -1.0, harm.upper < 1.0) {
+        (true, true) => format!("between {} and {}", points(harm.lower), points(harm.upper)),
+        (true, false) => format!("{} or more; no size is excluded", points(harm.lower)),
+        (false, true) => format!("none shown; up to {} is not excluded", points(harm.upper)),
+        (false, false) => "none shown; no size is excluded yet".to_owned(),
+    }
+}
+
+/// What it takes until everybody gets the candidate.
+fn for_all(harm: Option<&v1::HarmBounds>) -> String {
+    let Some(harm) = harm else {
+        return String::new();
+    };
+    let margin = points(harm.margin);
+    match harm.upper <= harm.margin * (1.0 + 1e-9) {
+        true => format!("harm of {margin} or more is excluded, so it may go past 50 %"),
+        false => format!("harm of {margin} or more must be excluded before everybody gets it"),
+    }
+}
+
+fn detector(detector: Option<&v1::Detector>) -> String {
+    let Some(detector) = detector.filter(|detector| detector.log_threshold != 0.0) else {
+        return String::new();
+    };
+    let odds = format!(
+        "{} of {}",
+        ratio(detector.log_evidence),
+        ratio(detector.log_threshold)
+    );
+    match detector.log_evidence > 0.0 {
+        true => format!("{odds}, most of it about {}", detector.leading_target),
+        false => odds,
+    }
 }
 
 fn by_category(counts: &std::collections::HashMap<String, u32>) -> String {

@@ -1,5 +1,7 @@
 //! Facts about joining, leaving and syncing.
 
+use pinion_client::v1;
+
 use super::developer::{Developer, said};
 use super::stub::{Mood, Stub};
 
@@ -86,6 +88,37 @@ fn a_sync_writes_the_constraints_and_says_what_changed() {
 }
 
 #[test]
+fn pins_that_no_tool_is_found_for_are_fetched_and_not_applied() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    stub.serve(v1::GetPinsResponse {
+        etag: "e1".into(),
+        ecosystem: v1::Ecosystem::Cargo.into(),
+        ..Default::default()
+    });
+    let (code, out, err) = developer.says(&["sync"]);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    assert!(err.contains("not applied; name it by --tool"), "{err}");
+    let (code, _, err) = developer.says(&["sync", "--tool", "npm"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("`npm` does not take pins of cargo"), "{err}");
+    for words in [&["env"], &["verify"]] {
+        let (code, out, err) = developer.says(words);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("pinion exec -- COMMAND"), "{err}");
+    }
+}
+
+#[test]
+fn nothing_is_applied_before_the_first_sync() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    let (code, _, err) = developer.says(&["exec", "true"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("`pinion sync` fetches them"), "{err}");
+}
+
+#[test]
 fn a_sync_keeps_the_last_pins_while_the_server_is_away() {
     let mut stub = Stub::start();
     let developer = Developer::joined(&stub, &[]);
@@ -123,9 +156,21 @@ fn leaving_forgets_the_checkout_there_and_here() {
     let developer = Developer::joined(&stub, &[]);
     let (code, _, err) = developer.says(&["leave"]);
     assert_eq!(code, 0, "{err}");
+    assert!(err.contains("read back: NOT_FOUND"), "{err}");
     assert_eq!(stub.heard(|heard| heard.forgotten), 1);
     assert_eq!(developer.files(), Vec::<std::path::PathBuf>::new());
     assert_eq!(developer.says(&["leave"]).0, 1);
+}
+
+#[test]
+fn a_server_that_does_not_forget_is_found_out() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    stub.turn(Mood::Remembering);
+    let (code, _, err) = developer.says(&["leave"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("it still knows it"), "{err}");
+    assert!(developer.file("token").is_file(), "to ask again with");
 }
 
 #[test]

@@ -20,11 +20,18 @@ fn every_subcommand_has_help() {
         "leave",
         "sync",
         "run",
+        "report",
+        "ingest",
         "why",
         "status",
         "hold",
         "unhold",
+        "never",
+        "now",
+        "doctor",
+        "bisect",
         "telemetry show",
+        "telemetry local",
         "telemetry on",
         "telemetry off",
         "pin-set create",
@@ -67,6 +74,10 @@ fn a_wrong_command_line_is_a_usage_error() {
         &["no-such-command"][..],
         &["join"],
         &["run"],
+        &["bisect"],
+        &["bisect", "--good", "a.txt", "true"],
+        &["bisect", "--confidence", "50", "true"],
+        &["never", "requests"],
         &["pin-set", "create", "x"],
         &["pin-set", "update", "x"],
         &[
@@ -123,7 +134,7 @@ fn a_wrong_command_line_is_a_usage_error() {
 #[test]
 fn plain_http_to_another_host_is_refused_unless_said_loudly() {
     let developer = Developer::new();
-    let words = ["rollout", "list", "--server", "http://pins.invalid:7420"];
+    let words = ["rollout", "list", "--server", "http://pins.invalid:7460"];
     let (code, _, err) = developer.says(&words);
     assert_eq!(code, 7, "{err}");
     assert!(
@@ -228,6 +239,66 @@ fn completions_are_a_script_for_each_shell() {
     }
 }
 
+/// What a shell says that reads a script, whole, from its standard input; nothing if it is not here.
+fn read_by(shell: &str, options: &[&str], script: &str) -> Option<(bool, String)> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    let mut command = Command::new(shell);
+    let command = command
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(missing) if std::env::var_os("PINION_REQUIRE_PARTS").is_some() => {
+            panic!("{shell} is required: {missing}")
+        }
+        Err(missing) => {
+            eprintln!("skipped: {shell} is needed: {missing}");
+            return None;
+        }
+    };
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(script.as_bytes()).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("ends");
+    let said = [output.stdout, output.stderr].concat();
+    Some((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
+
+#[test]
+fn completions_complete_in_their_shells() {
+    let developer = Developer::new();
+    let script = |shell| developer.says(&["completions", shell]).1;
+    let asked = [
+        (
+            "bash",
+            &["--norc"][..],
+            script("bash")
+                + "\nCOMP_WORDS=(pinion bis); COMP_CWORD=1; _pinion pinion bis pinion; echo ${COMPREPLY[@]}",
+        ),
+        (
+            "fish",
+            &["--no-config"],
+            script("fish") + "\ncomplete -C 'pinion bis'",
+        ),
+    ];
+    for (shell, options, script) in asked {
+        if let Some((is_fine, said)) = read_by(shell, options, &script) {
+            assert!(is_fine && said.contains("bisect"), "{shell}: {said}");
+        }
+    }
+    // zsh completes only where it is typed in, so that what is checked is that it reads the script.
+    if let Some((is_fine, said)) = read_by("zsh", &["-f", "-n"], &script("zsh")) {
+        assert!(is_fine && said.is_empty(), "{said}");
+    }
+}
+
 #[test]
 fn manual_pages_are_printed_or_written() {
     let developer = Developer::new();
@@ -256,4 +327,12 @@ fn colour_is_only_where_it_was_asked_for() {
             .2
             .contains('\u{1b}')
     );
+    let forced = |variables: &[(&str, &str)]| {
+        let mut sync = developer.pinion(&["sync"]);
+        said(sync.envs(variables.iter().copied()))
+            .2
+            .contains('\u{1b}')
+    };
+    assert!(forced(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!forced(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }

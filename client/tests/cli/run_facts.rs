@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pinion_client::ingest::Fingerprint;
 use pinion_client::v1::{Category, Outcome, Report};
 
 use super::developer::{Developer, said};
@@ -164,6 +165,122 @@ fn an_old_junit_file_is_not_taken_for_a_new_one() {
         "{err}"
     );
     assert_eq!(last(&stub).outcome(), Outcome::Passed);
+}
+
+#[test]
+fn reports_of_any_format_are_read_by_pattern_and_only_new_ones() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    developer.says(&["sync"]);
+    let old = "<testsuite><testcase><failure message='KeyError: old'/></testcase></testsuite>";
+    std::fs::create_dir(developer.checkout().join("reports")).expect("made");
+    std::fs::write(developer.checkout().join("reports/old.xml"), old).expect("written");
+    let script = "printf '1..1\\nok 1\\n' > reports/new.xml; \
+                  printf '1..1\\nnot ok 1 - new\\n' > reports/other.tap; exit 1";
+    let words = [
+        "run",
+        "--report",
+        "reports/*.xml",
+        "--report",
+        "reports/*",
+        "sh",
+        "-c",
+        script,
+    ];
+    let (code, _, err) = developer.says(&words);
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert_eq!(last(&stub).category(), Category::Test);
+    let look = Fingerprint::of_failure("", "new", "").expect("a look");
+    assert_eq!(last(&stub).fingerprint, look.to_string());
+
+    let (_, _, err) = developer.says(&["run", "--report", "none/*.xml", "true"]);
+    assert!(err.contains("left no test report `none/*.xml`"), "{err}");
+    assert_eq!(last(&stub).outcome(), Outcome::Passed);
+}
+
+#[test]
+fn pytest_without_a_report_has_failed() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    // 2 interrupted, 3 internal error, 4 usage error, 5 no tests collected.
+    for status in [2, 3, 4, 5] {
+        let script = format!("exit {status}");
+        let words = ["run", "--report", "none.xml", "sh", "-c", &script];
+        assert_eq!(developer.says(&words).0, status);
+        assert_eq!(
+            (last(&stub).outcome(), last(&stub).category()),
+            (Outcome::Failed, Category::Test)
+        );
+    }
+    let no_tests = "echo '<testsuites><testsuite tests=\"0\"/></testsuites>' > none.xml; exit 5";
+    assert_eq!(
+        developer
+            .says(&["run", "--report", "none.xml", "sh", "-c", no_tests])
+            .0,
+        5
+    );
+    assert_eq!(last(&stub).outcome(), Outcome::Failed);
+}
+
+#[test]
+fn output_is_read_only_when_asked_and_passed_on_in_its_order() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    developer.says(&["sync"]);
+    let script = "echo one; echo two >&2; echo 'ImportError: no x in /home/ann/y.py' >&2; exit 1";
+    let (_, out, err) = developer.says(&["run", "sh", "-c", script]);
+    assert_eq!(last(&stub).fingerprint, "");
+    let (code, read_out, read_err) = developer.says(&["run", "--read-output", "sh", "-c", script]);
+    assert_eq!((code, read_out, read_err), (1, out, err));
+    let look = Fingerprint::of_output("ImportError: no x in /elsewhere/z.py").expect("a look");
+    assert_eq!(last(&stub).fingerprint, look.to_string());
+
+    let both = developer.checkout().join("both");
+    let file = std::fs::File::create(&both).expect("made");
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do echo out $n; echo err $n >&2; done";
+    let mut run = developer.pinion(&["run", "--read-output", "sh", "-c", script]);
+    run.stdout(file.try_clone().expect("a handle")).stderr(file);
+    assert!(run.status().expect("runs").success());
+    let text = std::fs::read_to_string(&both).expect("written");
+    let expected: String = (1..10).map(|n| format!("out {n}\nerr {n}\n")).collect();
+    assert_eq!(text, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_slow_reader_of_the_output_loses_nothing() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    let script = "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done";
+    let mut run = developer.pinion(&["run", "--read-output", "sh", "-c", script]);
+    run.stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null());
+    let mut child = run.spawn().expect("the program runs");
+    // The pipe is full, and the command has long ended, when the reading begins.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut text = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    std::io::Read::read_to_string(&mut std::io::BufReader::new(stdout), &mut text)
+        .expect("readable");
+    assert_eq!(text.lines().count(), 3000);
+    assert!(child.wait().expect("ends").success());
+}
+
+#[test]
+fn what_a_command_leaves_in_the_background_keeps_nobody_waiting() {
+    let stub = Stub::start();
+    let developer = reporting(&stub);
+    let begun = Instant::now();
+    let script = "sleep 20 & echo done; exit 3";
+    let mut run = developer.pinion(&["run", "--read-output", "sh", "-c", script]);
+    let file = std::fs::File::create(developer.checkout().join("out")).expect("made");
+    run.stdout(file.try_clone().expect("a handle")).stderr(file);
+    assert_eq!(run.status().expect("runs").code(), Some(3));
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use pinion_client::v1;
+use pinion_client::v1::admin_service_server::{AdminService, AdminServiceServer};
 use pinion_client::v1::environment_service_server::{EnvironmentService, EnvironmentServiceServer};
 use pinion_client::v1::outcome_service_server::{OutcomeService, OutcomeServiceServer};
 use pinion_client::v1::pin_service_server::{PinService, PinServiceServer};
@@ -21,6 +22,8 @@ pub(crate) enum Mood {
     Hanging,
     /// It refuses every report for good.
     RefusingReports,
+    /// It says that it forgets, and does not.
+    Remembering,
 }
 
 /// What a stub has been told.
@@ -30,6 +33,7 @@ pub(crate) struct Heard {
     pub(crate) reports: Vec<v1::Report>,
     pub(crate) authorizations: Vec<String>,
     pub(crate) forgotten: u32,
+    pub(crate) updates: Vec<v1::UpdateEnvironmentRequest>,
 }
 
 /// A running stub; it ends with its value.
@@ -44,6 +48,7 @@ struct Shared {
     mood: Mutex<Mood>,
     heard: Mutex<Heard>,
     version: Mutex<String>,
+    served: Mutex<Option<v1::GetPinsResponse>>,
 }
 
 #[derive(Clone)]
@@ -75,6 +80,7 @@ impl Stub {
             mood: Mutex::new(Mood::Well),
             heard: Mutex::default(),
             version: Mutex::new("1.0".to_owned()),
+            served: Mutex::default(),
         });
         let services = Services(shared.clone());
         let _inside = runtime.enter();
@@ -82,6 +88,7 @@ impl Stub {
         let address = incoming.local_addr().expect("bound");
         runtime.spawn(
             server
+                .add_service(AdminServiceServer::new(services.clone()))
                 .add_service(EnvironmentServiceServer::new(services.clone()))
                 .add_service(PinServiceServer::new(services.clone()))
                 .add_service(OutcomeServiceServer::new(services))
@@ -109,6 +116,11 @@ impl Stub {
 
     pub(crate) fn pin(&self, version: &str) {
         *self.shared.version.lock().expect("not poisoned") = version.to_owned();
+    }
+
+    /// Serves these pins instead.
+    pub(crate) fn serve(&self, pins: v1::GetPinsResponse) {
+        *self.shared.served.lock().expect("not poisoned") = Some(pins);
     }
 
     pub(crate) fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
@@ -181,6 +193,9 @@ impl EnvironmentService for Services {
         request: Request<v1::GetEnvironmentRequest>,
     ) -> Result<Response<v1::GetEnvironmentResponse>, Status> {
         self.enter(request).await;
+        if self.0.heard.lock().expect("not poisoned").forgotten > 0 && self.mood() == Mood::Well {
+            return Err(Status::not_found("no such environment"));
+        }
         let environment = Some(environment(true));
         Ok(Response::new(v1::GetEnvironmentResponse { environment }))
     }
@@ -190,7 +205,11 @@ impl EnvironmentService for Services {
         request: Request<v1::UpdateEnvironmentRequest>,
     ) -> Result<Response<v1::UpdateEnvironmentResponse>, Status> {
         let request = self.enter(request).await;
-        let environment = Some(environment(request.reporting.unwrap_or(true)));
+        let mut changed = environment(request.reporting.unwrap_or(true));
+        changed.volunteers.clone_from(&request.volunteers);
+        changed.holds.clone_from(&request.holds);
+        self.heard(|heard| heard.updates.push(request));
+        let environment = Some(changed);
         Ok(Response::new(v1::UpdateEnvironmentResponse { environment }))
     }
 
@@ -207,12 +226,60 @@ impl EnvironmentService for Services {
 }
 
 #[tonic::async_trait]
+impl AdminService for Services {
+    async fn create_token(
+        &self,
+        _: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        Err(Status::unimplemented("a stub gives no tokens"))
+    }
+
+    async fn list_tokens(
+        &self,
+        _: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        Err(Status::unimplemented("a stub has no tokens"))
+    }
+
+    async fn revoke_token(
+        &self,
+        _: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        Err(Status::unimplemented("a stub has no tokens"))
+    }
+
+    async fn get_caller(
+        &self,
+        request: Request<v1::GetCallerRequest>,
+    ) -> Result<Response<v1::GetCallerResponse>, Status> {
+        self.enter(request).await;
+        Ok(Response::new(v1::GetCallerResponse {
+            name: environment(true).id,
+            role: v1::Role::Environment.into(),
+            pin_set: "nova".into(),
+            server_version: env!("CARGO_PKG_VERSION").into(),
+        }))
+    }
+}
+
+#[tonic::async_trait]
 impl PinService for Services {
     async fn get_pins(
         &self,
         request: Request<v1::GetPinsRequest>,
     ) -> Result<Response<v1::GetPinsResponse>, Status> {
         let request = self.enter(request).await;
+        if let Some(pins) = self.0.served.lock().expect("not poisoned").clone() {
+            let unchanged = request.etag == pins.etag;
+            return Ok(Response::new(match unchanged {
+                true => v1::GetPinsResponse {
+                    etag: pins.etag,
+                    unchanged,
+                    ..Default::default()
+                },
+                false => pins,
+            }));
+        }
         let version = self.0.version.lock().expect("not poisoned").clone();
         let etag = format!("etag-{version}");
         if request.etag == etag {
@@ -249,6 +316,7 @@ impl PinService for Services {
             "a stream has no deadline"
         );
         let request = request.map(|watch| v1::GetPinsRequest {
+            baseline: false,
             pin_set: watch.pin_set,
             etag: watch.etag,
         });

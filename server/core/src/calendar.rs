@@ -137,6 +137,15 @@ impl Calendar {
             .is_some_and(|(start, _)| start <= at)
     }
 
+    /// Whether it is open at some time of a day, counted in UTC from 1970-01-01.
+    pub fn is_working_day(&self, day: i64) -> bool {
+        let start = Timestamp::from_unix_ms(day * 86_400_000);
+        self.is_open(start)
+            || self
+                .next_opening(start)
+                .is_some_and(|opens| opens.day() == day)
+    }
+
     /// The first moment from `at` on at which it is open; `None` if there is none within 400 days.
     pub fn next_opening(&self, at: Timestamp) -> Option<Timestamp> {
         self.openings(at).next().map(|(start, _)| start.max(at))

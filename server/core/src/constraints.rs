@@ -52,6 +52,11 @@ pub enum InvalidFile {
     /// It is no text.
     #[error("line {0} has a control character: this is no constraints file")]
     Control(usize),
+    /// It has line ends that editors and pip take for such and that are none here.
+    #[error(
+        "line {0} has a line end other than LF and CR LF, which would hide what stands behind it; save the file with LF"
+    )]
+    LineEnd(usize),
 }
 
 /// Reads a constraints or requirements file of pypi, or `name==version`, `name@version` or `name version`
@@ -72,6 +77,9 @@ pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Parsed, InvalidFile> {
             .any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
         {
             return Err(InvalidFile::Control(logical.number));
+        }
+        if has_other_line_end(logical.text) {
+            return Err(InvalidFile::LineEnd(logical.number));
         }
         let unkept = |reason| UnkeptLine {
             line: logical.number,
@@ -105,6 +113,21 @@ pub fn parse(ecosystem: Ecosystem, text: &str) -> Result<Parsed, InvalidFile> {
         }
     }
     Ok(parsed)
+}
+
+/// Whether a carriage return stands alone, or one of Unicode's own line ends stands anywhere: pip begins a new line
+/// there.
+fn has_other_line_end(text: &str) -> bool {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{2028}' | '\u{2029}' => return true,
+            // At the end of the text there is nothing that it could hide.
+            '\r' if chars.peek().is_some_and(|next| *next != '\n') => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A constraints file of these pins, in the order of their normal names and markers, then the lines that
@@ -238,6 +261,27 @@ mod tests {
                 .unkept
                 .len(),
             1
+        );
+    }
+
+    #[test]
+    fn a_line_end_that_only_others_see_hides_nothing() {
+        for bad in ["# old\ra==1\r", "# new\u{2028}a==1\n", "b==1\u{2029}"] {
+            let file = format!("six==1.0\n{bad}");
+            assert_eq!(
+                parse(Ecosystem::Pypi, &file),
+                Err(InvalidFile::LineEnd(2)),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(pypi("a==1\r\nb==2\r").pins.len(), 2);
+    }
+
+    #[test]
+    fn a_single_equal_sign_is_told() {
+        assert_eq!(
+            reasons("six=1.0\n"),
+            [(1, "it has `=` where `==` should be".to_owned())]
         );
     }
 

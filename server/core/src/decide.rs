@@ -2,8 +2,11 @@
 
 use crate::draw::Share;
 use crate::evidence::Evidence;
+use crate::guard;
+use crate::mixture::Target;
+use crate::name::RolloutId;
 use crate::path::{POPULATION_MIN, Step as PathStep};
-use crate::policy::OnHarm;
+use crate::policy::{OnHarm, OnInconclusive};
 use crate::reason::Reason;
 use crate::rollout::{Epoch, Fleet, Rollout};
 use crate::state::State;
@@ -28,12 +31,20 @@ pub enum Action {
     Settle,
     /// The share is raised.
     Raise(PathStep, Share),
+    /// The share stays until then, and it is decided again.
+    Watch(Timestamp),
+    /// The path has ended without an answer.
+    Conclude,
     /// The candidate becomes the baseline.
     Complete,
     /// The baseline is served at once, the versions are blocked and the rollback is filed.
     RollBack,
+    /// The less exposed of this rollout and that one is rolled back, the other starts afresh.
+    Part(RolloutId),
     /// The share stays until a person has looked.
     Pause,
+    /// Automation stops itself.
+    Freeze,
 }
 
 /// What is done, and why.
@@ -59,24 +70,29 @@ pub fn decide(rollout: &Rollout, evidence: &Evidence, fleet: &Fleet, now: Timest
     match &rollout.state {
         State::Gating => decide_beginning(rollout, fleet, now),
         State::Baking => decide_epoch(rollout, evidence, now),
-        State::Paused { .. }
-            if evidence.is_harmful() && rollout.policy.on_harm == OnHarm::RollBack =>
-        {
-            Decision {
-                action: Action::RollBack,
-                reason: Reason::harmful(evidence, rollout.share()),
-            }
-        }
-        State::Paused { by } => Decision::wait(Reason::Halted { by: by.to_string() }),
+        State::Paused { by } => harm(rollout, evidence, false)
+            .unwrap_or_else(|| Decision::wait(Reason::Halted { by: by.to_string() })),
         State::Frozen { cause } => Decision::wait(Reason::Frozen {
             cause: cause.clone(),
         }),
-        State::Inconclusive => Decision::wait(Reason::harm_not_bounded(evidence)),
+        State::Inconclusive => harm(rollout, evidence, false)
+            .unwrap_or_else(|| Decision::wait(Reason::inconclusive(evidence))),
         State::Completed { .. }
         | State::RolledBack { .. }
         | State::Aborted { .. }
         | State::Superseded { .. } => Decision::wait(Reason::Ended),
     }
+}
+
+/// Which of two rollouts that are harmful together is rolled back: the less exposed, of equals the younger.
+pub fn less_exposed<'a>(one: &'a Rollout, other: &'a Rollout) -> &'a Rollout {
+    let key = |rollout: &Rollout| {
+        (
+            rollout.share().value(),
+            std::cmp::Reverse((rollout.created_at, rollout.id.clone())),
+        )
+    };
+    if key(one) <= key(other) { one } else { other }
 }
 
 fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decision {
@@ -88,31 +104,52 @@ fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decisio
             until: *until,
         });
     }
-    if fleet.population < POPULATION_MIN {
-        return Decision::wait(Reason::PopulationTooSmall {
-            have: fleet.population,
-            need: POPULATION_MIN,
-        });
+    if let Some(wait) = too_small(fleet).or_else(|| closed(rollout, now)) {
+        return wait;
     }
-    raise(
-        rollout,
-        fleet,
-        now,
-        Reason::Begun {
-            population: fleet.population,
+    let reason = Reason::Begun {
+        population: fleet.population,
+    };
+    match rollout.next(fleet, false) {
+        Some((step, share)) => Decision {
+            action: Action::Raise(step, share),
+            reason,
         },
-    )
+        None => Decision::wait(Reason::Ended),
+    }
+}
+
+/// What is done about harm, if the evidence says harmful; `may_pause`: the state allows to pause.
+fn harm(rollout: &Rollout, evidence: &Evidence, may_pause: bool) -> Option<Decision> {
+    let target = evidence.blamed()?;
+    let partner = match target {
+        Target::Pair(partner) => partner.parse().ok(),
+        _ => None,
+    };
+    let action = match (rollout.policy.on_harm, partner) {
+        (OnHarm::Pause, _) if may_pause => Action::Pause,
+        (OnHarm::Pause, _) => return None,
+        (OnHarm::RollBack, Some(partner)) => Action::Part(partner),
+        (OnHarm::RollBack, None) => Action::RollBack,
+    };
+    Some(Decision {
+        action,
+        reason: Reason::harmful(evidence, rollout.share()),
+    })
 }
 
 fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decision {
-    if evidence.is_harmful() {
-        let action = match rollout.policy.on_harm {
-            OnHarm::RollBack => Action::RollBack,
-            OnHarm::Pause => Action::Pause,
-        };
+    if let Some(decision) = harm(rollout, evidence, true) {
+        return decision;
+    }
+    if evidence.guard_log_e >= guard::log_threshold() {
         return Decision {
-            action,
-            reason: Reason::harmful(evidence, rollout.share()),
+            action: Action::Freeze,
+            reason: Reason::AssignmentDoubtful {
+                exposed: evidence.exposed,
+                control: evidence.control,
+                log_e: evidence.guard_log_e,
+            },
         };
     }
     let (Some(epoch), Some(fleet)) = (&rollout.epoch, &rollout.fleet) else {
@@ -121,22 +158,51 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
     if epoch.settled.is_none() {
         return decide_windows(rollout, epoch, evidence, now);
     }
+    if let Some(until) = rollout.watched_until.filter(|until| now < *until) {
+        return Decision::wait(Reason::watched(evidence, until));
+    }
+    if let Some(wait) = closed(rollout, now) {
+        return wait;
+    }
     if epoch.step == PathStep::Full {
-        return match closed(rollout, now) {
-            Some(wait) => wait,
-            None => Decision {
-                action: Action::Complete,
-                reason: Reason::harm_not_bounded(evidence),
-            },
+        return Decision {
+            action: Action::Complete,
+            reason: Reason::completed(evidence),
         };
     }
-    if fleet.population < POPULATION_MIN {
-        return Decision::wait(Reason::PopulationTooSmall {
-            have: fleet.population,
-            need: POPULATION_MIN,
-        });
+    if let Some(wait) = too_small(fleet) {
+        return wait;
     }
-    raise(rollout, fleet, now, Reason::no_harm_seen(evidence))
+    decide_raise(rollout, evidence, fleet, now)
+}
+
+/// What follows an epoch in which no detector fired.
+fn decide_raise(rollout: &Rollout, evidence: &Evidence, fleet: &Fleet, now: Timestamp) -> Decision {
+    let next = rollout.next(fleet, evidence.is_clear());
+    let in_pilot = matches!(next, Some((PathStep::Pilot(_), _)));
+    if !in_pilot && is_watched(evidence.events.log_e) && rollout.watched < WATCHES_MAX {
+        let until = rollout
+            .policy
+            .calendar
+            .plus_working(now, rollout.policy.bake);
+        return Decision {
+            action: Action::Watch(until),
+            reason: Reason::watched(evidence, until),
+        };
+    }
+    let (action, reason) = match (next, rollout.policy.on_inconclusive) {
+        (Some((PathStep::Full, share)), _) => (
+            Action::Raise(PathStep::Full, share),
+            Reason::cleared(evidence),
+        ),
+        (Some((step, share)), _) => (Action::Raise(step, share), Reason::no_harm_seen(evidence)),
+        (None, OnInconclusive::Wait) => (Action::Conclude, Reason::inconclusive(evidence)),
+        (None, OnInconclusive::Complete) => (
+            Action::Raise(PathStep::Full, Share::ONE),
+            Reason::inconclusive(evidence),
+        ),
+    };
+    Decision { action, reason }
 }
 
 fn decide_windows(
@@ -162,34 +228,13 @@ fn decide_windows(
     }
 }
 
-fn raise(rollout: &Rollout, fleet: &Fleet, now: Timestamp, reason: Reason) -> Decision {
-    if let Some(wait) = closed(rollout, now) {
-        return wait;
-    }
-    match (rollout.next(fleet, true), reason) {
-        (
-            Some((PathStep::Full, share)),
-            Reason::NoHarmSeen {
-                exposed,
-                control,
-                log_e,
-                log_threshold,
-            },
-        ) => Decision {
-            action: Action::Raise(PathStep::Full, share),
-            reason: Reason::HarmNotBounded {
-                exposed,
-                control,
-                log_e,
-                log_threshold,
-            },
-        },
-        (Some((step, share)), reason) => Decision {
-            action: Action::Raise(step, share),
-            reason,
-        },
-        (None, _) => Decision::wait(Reason::Ended),
-    }
+fn too_small(fleet: &Fleet) -> Option<Decision> {
+    (fleet.population < POPULATION_MIN).then(|| {
+        Decision::wait(Reason::PopulationTooSmall {
+            have: fleet.population,
+            need: POPULATION_MIN,
+        })
+    })
 }
 
 fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {

@@ -11,6 +11,11 @@ const WEIGHT: f64 = 100.0;
 /// The chance of a false alarm.
 pub const ALPHA: f64 = 1e-4;
 
+/// The logarithm at which the assignment cannot be trusted: 10,000 to 1.
+pub fn log_threshold() -> f64 {
+    -ALPHA.ln()
+}
+
 /// The evidence that labels are not Bernoulli(rho), over all epochs of a rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AssignmentGuard {
@@ -52,7 +57,7 @@ impl AssignmentGuard {
 
     /// Whether the assignment cannot be trusted: evidence of 10,000 to 1.
     pub fn fires(&self) -> bool {
-        self.log_e >= -ALPHA.ln()
+        self.log_e >= log_threshold()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod draw;
 pub mod ecosystem;
 pub mod event_bet;
+pub mod event_trail;
 pub mod evidence;
 pub mod filing;
 pub mod guard;

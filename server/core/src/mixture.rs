@@ -18,10 +18,11 @@ const LN_2: f64 = std::f64::consts::LN_2;
 const RATE: (f64, f64) = (1e-4, 0.98);
 
 /// What a bet is on: "exposed environments additionally fail like this".
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// Any failure.
+    #[default]
     Any,
     /// A failure of this category.
     Category(Category),

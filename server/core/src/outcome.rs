@@ -72,7 +72,21 @@ pub enum Outcome {
         category: Category,
         /// What it looks like, if known.
         fingerprint: Option<Fingerprint>,
+        /// What its repetition with the baseline came to.
+        repeat: Repeat,
     },
+}
+
+/// What came of the repetition of a failing run with the baseline of every open rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// It was not repeated: the failure counts as it is.
+    #[default]
+    NotRepeated,
+    /// The repetition passed: the failure counts.
+    Passed,
+    /// The repetition failed too, so the environment is broken by itself: the failure does not count.
+    Failed,
 }
 
 /// A hash of what a failure looks like: 64 bits, 16 hexadecimal digits.

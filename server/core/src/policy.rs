@@ -29,12 +29,22 @@ pub struct Policy {
     pub bake: Duration,
     /// The chance that a harmless rollout is ever rolled back, in (0, 0.2].
     pub alpha: f64,
+    /// The chance that everybody gets a candidate whose average harm is at the margin or above, in (0, 0.5].
+    pub beta: f64,
+    /// The average harm that must be excluded before everybody gets the candidate, in (0, 0.9], as a share
+    /// of environments that additionally fail; none: what the fleet can resolve, two points at the least.
+    pub margin: Option<f64>,
     /// Environments that must have reported in an epoch before the share is raised.
     pub minimum_environments: u32,
     /// The least age of a version before the first environment gets it, in calendar time: 0 to 365 d.
     pub minimum_age: Duration,
     /// What is done when the evidence says harmful.
     pub on_harm: OnHarm,
+    /// What is done when the path has ended and harm at the margin is not excluded.
+    pub on_inconclusive: OnInconclusive,
+    /// Whether failing runs are repeated once with the baseline, on both sides alike, where the
+    /// environment's owner agrees; then a failure counts only if the repetition passes.
+    pub repeat_failures: bool,
     /// What a new rollout does to an open one that changes the same package.
     pub overlap: Overlap,
     /// Rollouts of the pin set open at a time: 1 to [`OPEN_ROLLOUTS_MAX`].
@@ -51,6 +61,16 @@ pub enum OnHarm {
     RollBack,
     /// Keep the share and wait for a person.
     Pause,
+}
+
+/// What is done when the path has ended and harm at the margin is not excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnInconclusive {
+    /// Keep the share and wait for a person.
+    Wait,
+    /// Give it to everybody, saying how large a harm is not excluded.
+    Complete,
 }
 
 /// What a new rollout does to an open one that changes the same package.
@@ -84,6 +104,14 @@ pub enum InvalidPolicy {
         "`alpha` of {0} lies outside (0, 0.2]; it is the chance that a harmless rollout is rolled back"
     )]
     Alpha(f64),
+    /// `beta` lies outside (0, 0.5].
+    #[error("`beta` of {0} lies outside (0, 0.5]; it is the chance that harm at the margin passes")]
+    Beta(f64),
+    /// `margin` lies outside (0, 0.9].
+    #[error(
+        "`margin` of {0} lies outside (0, 0.9]; it is a share of environments, 0.02 is two points"
+    )]
+    Margin(f64),
     /// More environments than a pin set can have.
     #[error("`minimum_environments` of {0} is more than 1000000")]
     MinimumEnvironments(u32),
@@ -106,9 +134,13 @@ impl Default for Policy {
             pilot_bake: Duration::from_secs(3600),
             bake: Duration::from_secs(8 * 3600),
             alpha: 0.005,
+            beta: 0.05,
+            margin: None,
             minimum_environments: 1,
             minimum_age: Duration::ZERO,
             on_harm: OnHarm::RollBack,
+            on_inconclusive: OnInconclusive::Wait,
+            repeat_failures: false,
             overlap: Overlap::Refuse,
             open_rollouts_max: 20,
             calendar: Calendar::default(),
@@ -138,6 +170,15 @@ impl Policy {
         }
         if !(self.alpha > 0.0 && self.alpha <= 0.2) {
             return Err(InvalidPolicy::Alpha(self.alpha));
+        }
+        if !(self.beta > 0.0 && self.beta <= 0.5) {
+            return Err(InvalidPolicy::Beta(self.beta));
+        }
+        if let Some(margin) = self
+            .margin
+            .filter(|margin| !(*margin > 0.0 && *margin <= 0.9))
+        {
+            return Err(InvalidPolicy::Margin(margin));
         }
         if self.minimum_environments > 1_000_000 {
             return Err(InvalidPolicy::MinimumEnvironments(
@@ -202,6 +243,14 @@ mod tests {
             },
             Policy {
                 alpha: f64::NAN,
+                ..Policy::default()
+            },
+            Policy {
+                beta: 0.6,
+                ..Policy::default()
+            },
+            Policy {
+                margin: Some(0.0),
                 ..Policy::default()
             },
             Policy {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::Share;
-use crate::evidence::{Evidence, Side};
+use crate::evidence::{Evidence, HarmBounds, Side};
 use crate::name::RolloutId;
 use crate::numbers::{counted, percent, ratio, thousands};
 use crate::time::Timestamp;
@@ -70,16 +70,55 @@ pub enum Reason {
         /// ln of the threshold.
         log_threshold: f64,
     },
-    /// No detector fired, but nothing bounds the harm that is not seen.
-    HarmNotBounded {
+    /// Harm at the margin is excluded.
+    Cleared {
         /// The rollout's exposed side.
         exposed: Side,
         /// The rollout's control.
         control: Side,
+        /// Where the average harm lies.
+        harm: HarmBounds,
+    },
+    /// Everybody has it, and no harm was seen.
+    Completed {
+        /// The rollout's exposed side.
+        exposed: Side,
+        /// The rollout's control.
+        control: Side,
+        /// Where the average harm lies, if that is known.
+        harm: Option<HarmBounds>,
+    },
+    /// The path has ended, and harm at the margin is not excluded.
+    Inconclusive {
+        /// The rollout's exposed side.
+        exposed: Side,
+        /// The rollout's control.
+        control: Side,
+        /// Where the average harm lies, if that is known.
+        harm: Option<HarmBounds>,
+    },
+    /// The evidence of harm is too high to go on, and too low to roll back.
+    Watched {
         /// ln of the evidence of harm.
         log_e: f64,
         /// ln of the threshold.
         log_threshold: f64,
+        /// Until when it waits.
+        until: Timestamp,
+    },
+    /// Those who report are not those who were drawn.
+    AssignmentDoubtful {
+        /// The epoch's exposed side.
+        exposed: Side,
+        /// The epoch's control.
+        control: Side,
+        /// ln of the evidence against the assignment.
+        log_e: f64,
+    },
+    /// The rollout that it was harmful together with is gone.
+    PartnerRolledBack {
+        /// Which one.
+        partner: RolloutId,
     },
     /// The evidence says harmful.
     Harmful {
@@ -95,6 +134,22 @@ pub enum Reason {
         log_threshold: f64,
         /// What most of the evidence is about.
         target: String,
+    },
+    /// The evidence says harmful where another rollout is exposed too, and of the two this one was the less
+    /// exposed. The numbers are those of the rollout that found it.
+    HarmfulTogether {
+        /// The other one.
+        with: RolloutId,
+        /// The exposed side.
+        exposed: Side,
+        /// The control.
+        control: Side,
+        /// The share at which it was found.
+        share: Share,
+        /// ln of the evidence of harm.
+        log_e: f64,
+        /// ln of the threshold.
+        log_threshold: f64,
     },
     /// A person asked for it.
     Asked {
@@ -128,33 +183,77 @@ pub enum Reason {
 impl Reason {
     /// The reason for going on at the end of an epoch.
     pub fn no_harm_seen(evidence: &Evidence) -> Self {
+        let leading = evidence.leading();
         Self::NoHarmSeen {
             exposed: evidence.exposed,
             control: evidence.control,
-            log_e: evidence.log_e,
-            log_threshold: evidence.log_threshold,
+            log_e: leading.log_e,
+            log_threshold: leading.log_threshold,
         }
     }
 
-    /// The reason for giving it to everybody although nothing bounds the harm.
-    pub fn harm_not_bounded(evidence: &Evidence) -> Self {
-        Self::HarmNotBounded {
+    /// The reason for giving it to everybody.
+    pub fn cleared(evidence: &Evidence) -> Self {
+        match evidence.harm {
+            Some(harm) => Self::Cleared {
+                exposed: evidence.exposed_total,
+                control: evidence.control_total,
+                harm,
+            },
+            None => Self::no_harm_seen(evidence),
+        }
+    }
+
+    /// The reason for ending it well.
+    pub fn completed(evidence: &Evidence) -> Self {
+        Self::Completed {
             exposed: evidence.exposed_total,
             control: evidence.control_total,
-            log_e: evidence.log_e,
-            log_threshold: evidence.log_threshold,
+            harm: evidence.harm,
+        }
+    }
+
+    /// The reason for not knowing.
+    pub fn inconclusive(evidence: &Evidence) -> Self {
+        Self::Inconclusive {
+            exposed: evidence.exposed_total,
+            control: evidence.control_total,
+            harm: evidence.harm,
+        }
+    }
+
+    /// The reason for waiting for more evidence.
+    pub const fn watched(evidence: &Evidence, until: Timestamp) -> Self {
+        Self::Watched {
+            log_e: evidence.events.log_e,
+            log_threshold: evidence.events.log_threshold,
+            until,
+        }
+    }
+
+    /// The reason for taking it back because it and `with` are harmful together.
+    pub fn harmful_together(evidence: &Evidence, share: Share, with: RolloutId) -> Self {
+        let leading = evidence.leading();
+        Self::HarmfulTogether {
+            with,
+            exposed: evidence.exposed_total,
+            control: evidence.control_total,
+            share,
+            log_e: leading.log_e,
+            log_threshold: leading.log_threshold,
         }
     }
 
     /// The reason for taking it back.
     pub fn harmful(evidence: &Evidence, share: Share) -> Self {
+        let leading = evidence.leading();
         Self::Harmful {
             exposed: evidence.exposed_total,
             control: evidence.control_total,
             share,
-            log_e: evidence.log_e,
-            log_threshold: evidence.log_threshold,
-            target: evidence.leading.clone(),
+            log_e: leading.log_e,
+            log_threshold: leading.log_threshold,
+            target: evidence.blamed().unwrap_or(&leading.target).to_string(),
         }
     }
 }
@@ -206,16 +305,62 @@ impl fmt::Display for Reason {
                     odds(*log_e, *log_threshold)
                 )
             }
-            Self::HarmNotBounded {
+            Self::Cleared {
+                exposed,
+                control,
+                harm,
+            } => write!(
+                f,
+                "harm of {} or more is excluded, and {} had to be: {}",
+                points(harm.upper),
+                points(harm.margin),
+                sides(exposed, control)
+            ),
+            Self::Completed {
+                exposed,
+                control,
+                harm,
+            } => write!(
+                f,
+                "everybody has it: {}{}",
+                sides(exposed, control),
+                not_excluded(harm.as_ref())
+            ),
+            Self::Inconclusive {
+                exposed,
+                control,
+                harm,
+            } => write!(
+                f,
+                "no harm seen, and not enough known to exclude it: {}{}",
+                sides(exposed, control),
+                not_excluded(harm.as_ref())
+            ),
+            Self::Watched {
+                log_e,
+                log_threshold,
+                until,
+            } => write!(
+                f,
+                "{}, and too high to go on; it is looked at again on {until}",
+                odds(*log_e, *log_threshold)
+            ),
+            Self::AssignmentDoubtful {
                 exposed,
                 control,
                 log_e,
-                log_threshold,
             } => write!(
                 f,
-                "no harm seen, and harm not bounded: {}; {}",
-                sides(exposed, control),
-                odds(*log_e, *log_threshold)
+                "those who report are not those who were drawn: {} of {} with the candidate and {} of {} with the baseline reported, {} against chance; is a client broken, or does the candidate stop people from reporting?",
+                thousands(u64::from(exposed.reporting)),
+                counted(u64::from(exposed.environments), "environment"),
+                thousands(u64::from(control.reporting)),
+                counted(u64::from(control.environments), "environment"),
+                ratio(*log_e)
+            ),
+            Self::PartnerRolledBack { partner } => write!(
+                f,
+                "rollout {partner}, with which it was harmful, was rolled back; its own evidence starts afresh"
             ),
             Self::Harmful {
                 exposed,
@@ -229,11 +374,20 @@ impl fmt::Display for Reason {
                 "harmful, found at {share}: {}; {}{}",
                 sides(exposed, control),
                 odds(*log_e, *log_threshold),
-                if target == "any" {
-                    String::new()
-                } else {
-                    format!(", most of it from {target} failures")
-                }
+                about(target)
+            ),
+            Self::HarmfulTogether {
+                with,
+                exposed,
+                control,
+                share,
+                log_e,
+                log_threshold,
+            } => write!(
+                f,
+                "harmful together with rollout {with}, found at {share}: {}; {}",
+                sides(exposed, control),
+                odds(*log_e, *log_threshold)
             ),
             Self::Asked { words } if words.is_empty() => f.write_str("a person asked for it"),
             Self::Asked { words } => write!(f, "a person asked for it: {words}"),
@@ -251,6 +405,41 @@ impl fmt::Display for Reason {
             Self::Ended => f.write_str("it has ended"),
         }
     }
+}
+
+/// What most of the evidence is about, in words.
+fn about(target: &str) -> String {
+    match target {
+        "any" => String::new(),
+        // Targets other than categories are several words.
+        _ if target.contains(' ') => format!(
+            ", most of it from failures {}",
+            target.replacen("looks like", "that look like", 1)
+        ),
+        category => format!(", most of it from {category} failures"),
+    }
+}
+
+fn not_excluded(harm: Option<&HarmBounds>) -> String {
+    match harm {
+        Some(harm) if harm.is_clear() => {
+            format!("; harm of {} or more is excluded", points(harm.upper))
+        }
+        Some(harm) if harm.upper < 1.0 => format!(
+            "; harm of up to {} is not excluded ({} had to be)",
+            points(harm.upper),
+            points(harm.margin)
+        ),
+        _ => "; no size of harm is excluded".to_owned(),
+    }
+}
+
+/// A share of environments that additionally fail, such as "2.5 points".
+pub fn points(share: f64) -> String {
+    let points = format!("{:.1}", share * 100.0);
+    let points = points.strip_suffix(".0").unwrap_or(&points);
+    let plural = if points == "1" { "" } else { "s" };
+    format!("{points} point{plural}")
 }
 
 fn sides(exposed: &Side, control: &Side) -> String {

@@ -1,6 +1,6 @@
 //! What an environment gets: the baseline, with the candidates whose cohort it is in, without its holds.
 
-use crate::draw::Draw;
+use crate::draw::{Draw, Share};
 use crate::name::PackageName;
 use crate::pin::Pins;
 use crate::rollout::Rollout;
@@ -37,17 +37,42 @@ pub struct Subject<'a> {
     pub reporting: bool,
     /// What its owner refuses.
     pub holds: &'a [Hold],
+    /// Packages whose candidates its owner takes at once.
+    pub volunteers: &'a [PackageName],
 }
 
 impl Subject<'_> {
-    /// Whether the rollout can draw it at all.
+    /// Whether the rollout can draw it at all: a volunteer is exposed by choice, which no test can use.
     pub fn is_eligible(&self, rollout: &Rollout) -> bool {
-        self.reporting && !self.holds.iter().any(|hold| hold.refuses(rollout))
+        self.may_have(rollout) && !self.volunteers_for(rollout)
+    }
+
+    /// Whether its owner takes the candidate of `rollout` whatever the draw.
+    pub fn volunteers_for(&self, rollout: &Rollout) -> bool {
+        self.volunteers
+            .iter()
+            .any(|package| rollout.concerns(package))
     }
 
     /// Whether it has the candidate of `rollout` now.
     pub fn is_exposed(&self, rollout: &Rollout) -> bool {
-        self.is_eligible(rollout) && rollout.exposes(self.draw(rollout))
+        rollout.state.is_open() && self.is_within(rollout, rollout.share())
+    }
+
+    /// Whether it had the candidate of `rollout` when that was last given to anybody.
+    pub fn was_exposed(&self, rollout: &Rollout) -> bool {
+        self.is_within(rollout, rollout.last_share())
+    }
+
+    // A volunteer waits for the first epoch like everybody: before it, nobody has the candidate.
+    fn is_within(&self, rollout: &Rollout, share: Share) -> bool {
+        let is_drawn = share.exposes(self.draw(rollout));
+        let by_choice = share != Share::ZERO && self.volunteers_for(rollout);
+        self.may_have(rollout) && (is_drawn || by_choice)
+    }
+
+    fn may_have(&self, rollout: &Rollout) -> bool {
+        self.reporting && !self.holds.iter().any(|hold| hold.refuses(rollout))
     }
 
     /// Its position in `rollout`.

@@ -10,7 +10,6 @@ use crate::policy::Policy;
 use crate::prediction::{Prediction, STRATA};
 use crate::state::{Actor, EpochIndex, State, StateKind, Step};
 use crate::time::Timestamp;
-use crate::window_bet::{EpochRates, WindowBet};
 
 /// Packages of one candidate, at most.
 pub const CANDIDATES_MAX: usize = 50;
@@ -46,8 +45,19 @@ pub struct Rollout {
     pub shares: Vec<Share>,
     /// The rates that the next epoch's bets assume.
     pub prediction: Option<Prediction>,
-    /// Detector W, without the reveals of the epoch that runs.
-    pub bet: WindowBet,
+    /// Platforms by slot, as fixed when the first epoch opened; at most eight.
+    pub platforms: Vec<Platform>,
+    /// Reports up to this revision were counted before the first epoch: what failures looked like until
+    /// then is not new.
+    pub begun_after: u64,
+    /// How often in a row the share waited because detector E was not at rest.
+    pub watched: u32,
+    /// Until when it waits for that.
+    pub watched_until: Option<Timestamp>,
+    /// Whether a person let it go on after looking: the next epoch begins with detector E rebased.
+    pub interfered: bool,
+    /// When a blamed partner was rolled back and the detectors started afresh.
+    pub restarts: Vec<Restart>,
     /// Decisions so far.
     pub decisions: u64,
     /// The hash of the last decision; empty before the first.
@@ -86,10 +96,38 @@ pub struct Epoch {
     pub pool: String,
     /// When its windows ended, and what its control showed.
     pub settled: Option<Settled>,
-    /// Platforms by slot, as in the pool.
-    pub platforms: Vec<Platform>,
     /// Other open rollouts by slot, as in the pool.
     pub partners: Vec<RolloutId>,
+    /// What its bets assume of a day.
+    pub prediction: Prediction,
+    /// Whether a person chose it after looking: what detector E had gathered for harm does not count.
+    pub rebased: bool,
+}
+
+impl Epoch {
+    /// The chance of being exposed for an environment of its pool, in [0, 1].
+    pub fn rho(&self) -> f64 {
+        self.share.raise_from(self.before)
+    }
+
+    /// The predicted chance of a failure in a window, by stratum: in the pilot that of one report.
+    pub fn window_rates(&self) -> [f64; STRATA] {
+        match self.step {
+            PathStep::Pilot(_) => self.prediction.pilot_rates(),
+            PathStep::Stage | PathStep::Full => self.prediction.rates,
+        }
+    }
+}
+
+/// A fresh start of the detectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// In which epoch.
+    pub epoch: EpochIndex,
+    /// Whether the epoch's windows had ended.
+    pub settled: bool,
+    /// Reports up to this revision had been counted.
+    pub folded: u64,
 }
 
 /// The end of an epoch's windows.
@@ -97,6 +135,8 @@ pub struct Epoch {
 pub struct Settled {
     /// When.
     pub at: Timestamp,
+    /// Reports up to this revision were counted.
+    pub folded: u64,
     /// Failed of reporting among revealed control environments, by stratum.
     pub control: [(u64, u64); STRATA],
 }
@@ -108,11 +148,13 @@ pub struct Opening {
     pub fleet: Fleet,
     /// Where on the path, and the share.
     pub to: (PathStep, Share),
+    /// Whether a person chose it.
+    pub by_person: bool,
     /// See [`Epoch::folded`].
     pub folded: u64,
     /// See [`Epoch::pool`].
     pub pool: String,
-    /// See [`Epoch::platforms`].
+    /// See [`Rollout::platforms`]; taken for the first epoch only.
     pub platforms: Vec<Platform>,
     /// See [`Epoch::partners`].
     pub partners: Vec<RolloutId>,
@@ -221,32 +263,20 @@ impl Rollout {
         self.check(Step::Raise)?;
         let mut next = self.clone();
         let fleet = next.fleet.get_or_insert(opening.fleet).clone();
+        if self.epoch.is_none() {
+            next.platforms = opening.platforms;
+            next.begun_after = opening.folded;
+        }
         let mut prediction = next.prediction.take().unwrap_or(fleet.prediction);
-        match &self.epoch {
-            Some(Epoch {
-                step: PathStep::Stage,
-                settled: Some(settled),
-                ..
-            }) => prediction.blend(&settled.control),
-            Some(Epoch { settled: None, .. }) => next.bet.close_early(),
-            _ => {}
+        if let Some(Epoch {
+            step: PathStep::Stage,
+            settled: Some(settled),
+            ..
+        }) = &self.epoch
+        {
+            prediction.blend(&settled.control);
         }
         let (step, share) = opening.to;
-        let rho = share.raise_from(self.last_share());
-        let rates = if matches!(step, PathStep::Pilot(_)) {
-            prediction.pilot_rates()
-        } else {
-            prediction.rates
-        };
-        if rho < 1.0 && share < Share::ONE {
-            next.bet.start_epoch(EpochRates {
-                rho,
-                rates,
-                categories: prediction.categories,
-            });
-        } else {
-            next.bet.end_epoch();
-        }
         let bake = if matches!(step, PathStep::Pilot(_)) {
             self.policy.pilot_bake
         } else {
@@ -263,29 +293,64 @@ impl Rollout {
             folded: opening.folded,
             pool: opening.pool,
             settled: None,
-            platforms: opening.platforms,
             partners: opening.partners,
+            prediction: prediction.clone(),
+            rebased: opening.by_person || self.interfered,
         });
         next.shares.push(share);
         next.prediction = Some(prediction);
+        next.interfered = false;
+        next.watched = 0;
+        next.watched_until = None;
         next.state = State::Baking;
         next.updated_at = now;
         Ok(next)
     }
 
-    /// The rollout with its epoch's windows ended, and `bet` with what they revealed.
+    /// The rollout with its epoch's windows ended.
     ///
     /// # Errors
     /// If the state does not allow it.
-    pub fn settle(&self, mut bet: WindowBet, settled: Settled) -> Result<Self, IllegalStep> {
+    pub fn settle(&self, settled: Settled) -> Result<Self, IllegalStep> {
         self.check(Step::Settle)?;
         let mut next = self.clone();
-        bet.end_epoch();
-        next.bet = bet;
         next.updated_at = settled.at;
         if let Some(epoch) = &mut next.epoch {
             epoch.settled = Some(settled);
         }
+        Ok(next)
+    }
+
+    /// The rollout waiting at its share for more evidence.
+    ///
+    /// # Errors
+    /// If the state does not allow it.
+    pub fn watch(&self, until: Timestamp, now: Timestamp) -> Result<Self, IllegalStep> {
+        self.check(Step::Watch)?;
+        Ok(Self {
+            watched: self.watched + 1,
+            watched_until: Some(until),
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
+    /// The rollout with its detectors afresh after everything up to the revision, at half the error budget.
+    ///
+    /// # Errors
+    /// If the state does not allow it.
+    pub fn restart(&self, folded: u64, now: Timestamp) -> Result<Self, IllegalStep> {
+        self.check(Step::Restart)?;
+        let mut next = self.clone();
+        next.restarts.push(Restart {
+            epoch: self.epoch_index(),
+            settled: self
+                .epoch
+                .as_ref()
+                .is_some_and(|epoch| epoch.settled.is_some()),
+            folded,
+        });
+        next.updated_at = now;
         Ok(next)
     }
 
@@ -298,6 +363,7 @@ impl Rollout {
         Ok(Self {
             state,
             updated_at: now,
+            interfered: self.interfered || step == Step::Resume,
             ..self.clone()
         })
     }

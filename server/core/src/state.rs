@@ -124,6 +124,10 @@ pub enum Step {
     Abort,
     /// Another takes its packages.
     Supersede,
+    /// The share waits for more evidence.
+    Watch,
+    /// The detectors start afresh: a partner that was blamed together with it is gone.
+    Restart,
 }
 
 /// Every step that exists.
@@ -132,7 +136,8 @@ pub const TRANSITIONS: &[(StateKind, Step, StateKind)] = {
         Aborted, Baking, Completed, Frozen, Gating, Inconclusive, Paused, RolledBack, Superseded,
     };
     use Step::{
-        Abort, Complete, Conclude, Freeze, Pause, Raise, Resume, RollBack, Settle, Supersede,
+        Abort, Complete, Conclude, Freeze, Pause, Raise, Restart, Resume, RollBack, Settle,
+        Supersede, Watch,
     };
     &[
         (Gating, Raise, Baking),
@@ -141,6 +146,8 @@ pub const TRANSITIONS: &[(StateKind, Step, StateKind)] = {
         (Gating, Supersede, Superseded),
         (Baking, Settle, Baking),
         (Baking, Raise, Baking),
+        (Baking, Watch, Baking),
+        (Baking, Restart, Baking),
         (Baking, Pause, Paused),
         (Baking, Freeze, Frozen),
         (Baking, Conclude, Inconclusive),
@@ -150,14 +157,17 @@ pub const TRANSITIONS: &[(StateKind, Step, StateKind)] = {
         (Baking, Supersede, Superseded),
         (Paused, Resume, Baking),
         (Paused, Freeze, Frozen),
+        (Paused, Restart, Paused),
         (Paused, RollBack, RolledBack),
         (Paused, Abort, Aborted),
         (Paused, Supersede, Superseded),
         (Frozen, Resume, Baking),
+        (Frozen, Restart, Frozen),
         (Frozen, RollBack, RolledBack),
         (Frozen, Abort, Aborted),
         (Frozen, Supersede, Superseded),
         (Inconclusive, Raise, Baking),
+        (Inconclusive, Restart, Inconclusive),
         (Inconclusive, Complete, Completed),
         (Inconclusive, RollBack, RolledBack),
         (Inconclusive, Abort, Aborted),
@@ -232,6 +242,8 @@ impl Step {
             Self::RollBack => "roll back",
             Self::Abort => "abort",
             Self::Supersede => "supersede",
+            Self::Watch => "watch",
+            Self::Restart => "restart",
         }
     }
 }

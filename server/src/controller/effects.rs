@@ -35,8 +35,14 @@ impl Controller {
         snapshot: &Snapshot,
         rollout: &Rollout,
         reason: &Reason,
+        together_with: Option<&Rollout>,
         now: Timestamp,
     ) {
+        let incompatible_with = together_with
+            .iter()
+            .flat_map(|partner| &partner.changes)
+            .filter_map(|change| Some((change.package.clone(), change.to.clone()?)))
+            .collect::<Vec<_>>();
         for change in &rollout.changes {
             let Some(version) = &change.to else { continue };
             if snapshot
@@ -52,6 +58,7 @@ impl Controller {
                 at: now,
                 rollout: rollout.id.clone(),
                 reason: reason.to_string(),
+                incompatible_with: incompatible_with.clone(),
             };
             draft.put(
                 keys::block(&rollout.pin_set, &change.package, version),

@@ -2,18 +2,21 @@
 
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
-use pinion_core::name::{DrawKey, EnvironmentId, PinSetName, Platform};
+use pinion_core::name::{DrawKey, EnvironmentId, PackageName, PinSetName, Platform};
 use pinion_core::resolve::Hold;
 
 use super::tokens::new_secret;
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
 use crate::snapshot::Snapshot;
-use crate::store::records::{EnvironmentRecord, Role, TokenRecord, encode};
+use crate::store::records::{EnvironmentRecord, LeftRecord, Role, TokenRecord, encode};
 use crate::store::{Condition, keys};
 
 /// Holds of one environment, at most.
 const HOLDS_MAX: usize = 100;
+
+/// Packages that one environment volunteers for, at most.
+const VOLUNTEERS_MAX: usize = 100;
 
 /// A request to enrol.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct Enrolment {
     pub draw_key: Option<DrawKey>,
     /// Such as `linux-x86_64-py3.11`.
     pub platform: Option<Platform>,
+    /// Whether the owner agreed that failing runs are repeated with the baseline.
+    pub repeats: bool,
 }
 
 /// A request to change an environment; what is none stays.
@@ -35,8 +40,12 @@ pub struct Change {
     pub reporting: Option<bool>,
     /// What the owner refuses.
     pub holds: Option<Vec<Hold>>,
+    /// Packages whose candidates the owner takes at once.
+    pub volunteers: Option<Vec<PackageName>>,
     /// What it is drawn by; the inner none: by its id.
     pub draw_key: Option<Option<DrawKey>>,
+    /// Gives or withdraws the agreement to repeat failing runs.
+    pub repeats: Option<bool>,
 }
 
 impl Controller {
@@ -79,8 +88,10 @@ impl Controller {
             ordinal,
             draw_key: enrolment.draw_key.clone(),
             reporting: enrolment.reporting,
+            repeats: enrolment.repeats,
             platform: enrolment.platform,
             holds: Vec::new(),
+            volunteers: Vec::new(),
             token: token_key.as_str()[keys::TOKEN.len()..].to_owned(),
             created_at: now,
         };
@@ -160,7 +171,7 @@ impl Controller {
     /// Changes the caller's own environment.
     ///
     /// # Errors
-    /// If it is somebody else's, or there are too many holds.
+    /// If it is somebody else's, or there are too many holds or packages that it volunteers for.
     pub async fn update_environment(
         &self,
         caller: &Identity,
@@ -178,6 +189,18 @@ impl Controller {
                 format!("more than the {HOLDS_MAX} holds that an environment may have"),
             ));
         }
+        if change
+            .volunteers
+            .as_ref()
+            .is_some_and(|packages| packages.len() > VOLUNTEERS_MAX)
+        {
+            return Err(Refusal::invalid(
+                "volunteers",
+                format!(
+                    "more than the {VOLUNTEERS_MAX} packages that an environment may volunteer for"
+                ),
+            ));
+        }
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = snapshot
@@ -191,7 +214,14 @@ impl Controller {
         if let Some(holds) = change.holds {
             record.holds = holds;
         }
+        if let Some(repeats) = change.repeats {
+            record.repeats = repeats;
+        }
+        if let Some(volunteers) = change.volunteers {
+            record.volunteers = volunteers;
+        }
         if let Some(draw_key) = change.draw_key {
+            put_left(&mut draft, &snapshot, &record);
             record.draw_key = draw_key;
             record.ordinal = self
                 .ordinal_for(&snapshot, record.draw_key(), &mut draft)
@@ -234,8 +264,24 @@ impl Controller {
         if snapshot.members(record.ordinal).count() <= 1 {
             draft.delete(keys::draw_key(record.draw_key()));
         }
+        put_left(&mut draft, &snapshot, record);
         self.commit(draft).await?;
         Ok(id)
+    }
+}
+
+/// Keeps the position of a draw key that loses its last environment, in every open rollout, so that what it
+/// did still counts on the side on which it was drawn. Nothing leads from there to whose it was.
+fn put_left(draft: &mut Draft, snapshot: &Snapshot, record: &EnvironmentRecord) {
+    if snapshot.members(record.ordinal).count() > 1 {
+        return;
+    }
+    for rollout in snapshot.open_rollouts(&record.pin_set) {
+        let left = LeftRecord {
+            ordinal: record.ordinal,
+            draw: rollout.seed.draw(record.draw_key()).value(),
+        };
+        draft.put(keys::left(&rollout.id, record.ordinal), encode(&left));
     }
 }
 

@@ -100,7 +100,7 @@ impl Journal {
         let (to_fold, folded) = mpsc::unbounded_channel();
         let mut seen = Seen::default();
         for entry in super::read_all(store, keys::SEEN).await? {
-            let day = keys::day_of_seen(&entry.key).unwrap_or(0);
+            let day = keys::day_of(&entry.key).unwrap_or(0);
             for report in decode_seen(&entry.key, &entry.value)? {
                 seen.note(day, report, Order::new(0, 0));
             }
@@ -232,9 +232,7 @@ impl Controller {
                 .ok_or_else(|| Refusal::no_rollout(id))?
                 .record;
             let subject = subject(environment);
-            let exposed = rollout.pin_set == environment.pin_set
-                && subject.is_eligible(rollout)
-                && rollout.last_share().exposes(subject.draw(rollout));
+            let exposed = rollout.pin_set == environment.pin_set && subject.was_exposed(rollout);
             if !exposed {
                 return Err(Refusal::Precondition {
                     code: "NOT_IN_ROLLOUT",

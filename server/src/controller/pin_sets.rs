@@ -19,8 +19,13 @@ use crate::store::{Condition, keys};
 const BASELINE_BYTES_MAX: usize = 440 * 1024;
 /// Bytes of a part of a baseline.
 const CHUNK_BYTES: usize = 12 * 1024;
-/// Unkept lines that a refusal lists.
+/// Bytes of a line that is kept as it stands, as the store writes it: a record has to hold it.
+const VERBATIM_BYTES_MAX: usize = 15 * 1024;
+/// Unkept lines that a refusal lists, at most, and the characters in which it does: a refusal travels in a header.
 const LISTED_MAX: usize = 20;
+const LISTED_CHARS_MAX: usize = 1500;
+/// Characters of a line that a refusal quotes.
+const QUOTED_CHARS_MAX: usize = 60;
 
 /// What becomes of lines that are no exact pins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,6 +178,7 @@ impl Controller {
         if import.unkept_lines == UnkeptLines::Refuse && !parsed.unkept.is_empty() {
             return Err(Refusal::invalid("content", unkept_in_words(&parsed.unkept)));
         }
+        check_lengths(&parsed.unkept)?;
         let changes = entry.baseline.diff(&parsed.pins);
         for change in &changes {
             if let Some(to) = &change.to
@@ -274,8 +280,8 @@ impl Controller {
                 .block(pin_set, &package, &version)
                 .ok_or_else(|| Refusal::NotFound {
                     kind: "block",
-                    name: format!("{} {version} in {pin_set}", package.written()),
-                    hint: "`pinion pin-set blocks` shows those there are",
+                    name: format!("{} {version}", package.written()),
+                    hint: "`pinion pin-set blocks` shows those of a pin set",
                 })?;
         let key = keys::block(pin_set, &block.record.package, &block.record.version);
         let mut draft = Draft::default();
@@ -390,23 +396,70 @@ fn chunks_of(ecosystem: Ecosystem, pins: &Pins, verbatim: &[String]) -> Vec<Base
     chunks
 }
 
+/// Whether the store can keep each line that is kept as it stands.
+fn check_lengths(lines: &[constraints::UnkeptLine]) -> Result<(), Refusal> {
+    let Some(line) = lines
+        .iter()
+        .find(|line| encode(&line.text).len() > VERBATIM_BYTES_MAX)
+    else {
+        return Ok(());
+    };
+    let (number, bytes) = (line.line, line.text.len());
+    Err(Refusal::invalid(
+        "content",
+        format!(
+            "line {number} is no exact pin, and its {bytes} bytes are more than the about {VERBATIM_BYTES_MAX} that can be kept as they stand; shorten it, such as by leaving out hashes"
+        ),
+    ))
+}
+
 fn unkept_in_words(lines: &[constraints::UnkeptLine]) -> String {
+    let mut chars_left = LISTED_CHARS_MAX;
     let listed: Vec<String> = lines
         .iter()
         .take(LISTED_MAX)
-        .map(|line| format!("line {}: {} (`{}`)", line.line, line.reason, line.text))
+        .map(|line| {
+            format!(
+                "line {}: {} (`{}`)",
+                line.line,
+                line.reason,
+                quoted(&line.text)
+            )
+        })
+        .take_while(|words| {
+            let fits = words.len() <= chars_left;
+            chars_left = chars_left.saturating_sub(words.len());
+            fits
+        })
         .collect();
-    let more = lines.len().saturating_sub(LISTED_MAX);
-    let more = if more == 0 {
-        String::new()
-    } else {
-        format!("; and {more} more")
+    let more = match lines.len() - listed.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let are = match lines.len() {
+        1 => "1 line is no exact pin".to_owned(),
+        count => format!("{count} lines are no exact pins"),
     };
     format!(
-        "{} lines are no exact pins: {}{more}; change them, or import with `--keep-unkept` to keep them as they stand",
-        lines.len(),
+        "{are}: {}{more}; change them, or import with `--keep-unkept` to keep them as they stand",
         listed.join("; ")
     )
+}
+
+/// The beginning of a line, on one line.
+fn quoted(text: &str) -> String {
+    let mut words: String = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(QUOTED_CHARS_MAX + 1)
+        .collect();
+    if words.chars().count() > QUOTED_CHARS_MAX {
+        words.pop();
+        words.push('…');
+    }
+    words
 }
 
 /// What git takes as a branch or path, and no shell or option parser misreads.

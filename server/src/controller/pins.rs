@@ -1,11 +1,10 @@
 //! What an environment should install, and why. From memory; nothing is written, nothing is waited for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use pinion_core::draw::Share;
 use pinion_core::ecosystem::Ecosystem;
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
@@ -24,6 +23,8 @@ pub struct PinsQuery {
     pub pin_set: Option<PinSetName>,
     /// What the caller has.
     pub etag: String,
+    /// Whether the baseline of every open rollout is asked for.
+    pub baseline: bool,
 }
 
 /// An answer to it.
@@ -40,7 +41,9 @@ pub struct PinsAnswer {
     /// The pins and the lines that are none; nothing if the caller has them already.
     pub pins: Option<(Arc<Pins>, Arc<Vec<String>>)>,
     /// Rollouts whose candidate is among them.
-    pub rollouts: Vec<RolloutId>,
+    pub exposed: Vec<Arc<Rollout>>,
+    /// Whether a failing run is to be repeated with the baseline.
+    pub repeat_failures: bool,
 }
 
 /// Why an environment has a version.
@@ -86,11 +89,13 @@ impl Controller {
             None => None,
         };
         let entry = pin_set_of(&snapshot, caller, environment, query.pin_set.as_ref())?;
-        if let Some(environment) = environment {
+        // To look at the baseline is no pull.
+        let follower = environment.filter(|_| !query.baseline);
+        if let Some(environment) = follower {
             self.note_pull(&snapshot, environment);
         }
         let exposed: Vec<&Arc<Rollout>> =
-            environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+            follower.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
         let record = &entry.stored.record;
         let etag = etag(&record.name, record.revision, &exposed);
         let unchanged = etag == query.etag;
@@ -109,20 +114,19 @@ impl Controller {
             pin_set: record.name.clone(),
             ecosystem: record.ecosystem,
             pins,
-            rollouts: exposed
-                .into_iter()
-                .map(|rollout| rollout.id.clone())
-                .collect(),
+            exposed: exposed.into_iter().map(Arc::clone).collect(),
+            repeat_failures: environment
+                .is_some_and(|environment| repeats(&snapshot, entry, environment)),
         })
     }
 
-    /// Notes an environment's first pull since a rollout of its pin set last changed.
+    /// Notes an environment's first pull since a rollout of its pin set last changed, and its return.
     fn note_pull(&self, snapshot: &Snapshot, environment: &EnvironmentEntry) {
         let record = &environment.stored.record;
         let changed = snapshot.rollouts_changed(&record.pin_set);
         if record.reporting
             && !snapshot.open_rollouts(&record.pin_set).is_empty()
-            && environment.noted.swap(changed, Ordering::Relaxed) != changed
+            && environment.pulls.is_noteworthy(changed, self.clock.now())
         {
             self.note_poll(record.ordinal);
         }
@@ -164,7 +168,7 @@ impl Controller {
         if entry.baseline.of_package(&package).next().is_none() {
             return Err(Refusal::NotFound {
                 kind: "package",
-                name: format!("{} in {}", package.written(), record.name),
+                name: package.written().to_owned(),
                 hint: "`pinion pin-set show --pins` lists its packages",
             });
         }
@@ -225,6 +229,18 @@ impl Controller {
 }
 
 /// The open rollouts whose candidate an environment has, in the order of their creation.
+/// Whether the owner agreed to repeat failing runs and a policy asks for it: that of the pin set, or of any
+/// open rollout, exposed or not, so that the answer says nothing of the draw.
+fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEntry) -> bool {
+    let record = &entry.stored.record;
+    let mut policies = snapshot
+        .open_rollouts(&record.name)
+        .iter()
+        .map(|rollout| &rollout.policy)
+        .chain([&record.policy]);
+    environment.stored.record.repeats && policies.any(|policy| policy.repeat_failures)
+}
+
 fn exposures<'a>(snapshot: &'a Snapshot, environment: &EnvironmentEntry) -> Vec<&'a Arc<Rollout>> {
     let record = &environment.stored.record;
     let subject = subject(record);
@@ -295,7 +311,16 @@ fn sentences(
                     .iter()
                     .any(|change| change.package == pin.package)
         });
+        let chose = |rollout: &Rollout| {
+            environment.is_some_and(|environment| {
+                subject(&environment.stored.record).volunteers_for(rollout)
+            })
+        };
         sentences.push(match exposed {
+            Some(explanation) if chose(&explanation.rollout) => format!(
+                "you have {name} {} because this environment volunteers for candidates of rollout {}; it is no part of the evidence",
+                pin.version, explanation.rollout.id,
+            ),
             Some(explanation) => format!(
                 "you have {name} {} because this environment is in the cohort of rollout {} (share {})",
                 pin.version,

@@ -146,7 +146,7 @@ impl Refusal {
                 "`{package}` {version} is blocked since {since}: rollout `{rollout}` was rolled back"
             ),
             hint: format!(
-                "`pinion pin-set lift {pin_set} {package} {version}` lifts the block, by name"
+                "`pinion pin-set lift {pin_set} {package} {version} --reason WHY` lifts the block, by name"
             ),
         }
     }

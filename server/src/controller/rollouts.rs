@@ -15,7 +15,6 @@ use pinion_core::rollout::{CANDIDATES_MAX, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
-use pinion_core::window_bet::WindowBet;
 
 use super::pin_sets::current;
 use super::{Controller, Draft, Identity, Refusal};
@@ -131,7 +130,12 @@ impl Controller {
             epoch: None,
             shares: Vec::new(),
             prediction: None,
-            bet: WindowBet::new(policy.alpha, &[]),
+            platforms: Vec::new(),
+            begun_after: 0,
+            watched: 0,
+            watched_until: None,
+            interfered: false,
+            restarts: Vec::new(),
             policy,
             decisions: 0,
             last_hash: String::new(),
@@ -203,7 +207,10 @@ impl Controller {
                 format!("{} bytes; at most {WORDS_MAX}", words.len()),
             ));
         }
-        let words: String = words.chars().filter(|c| !c.is_control()).collect();
+        let words: String = words
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
         let snapshot = self.snapshot();
         let rollout = &snapshot
             .rollout(id)
@@ -362,7 +369,6 @@ fn change(
         .map_err(|error| Refusal::invalid(field("version"), error))?;
     let pin = pin_of(
         &entry.baseline,
-        &record.name,
         &package,
         record.ecosystem,
         &candidate.marker,
@@ -399,7 +405,6 @@ fn change(
 
 fn pin_of<'a>(
     baseline: &'a Pins,
-    pin_set: &PinSetName,
     package: &PackageName,
     ecosystem: pinion_core::ecosystem::Ecosystem,
     marker: &str,
@@ -417,7 +422,7 @@ fn pin_of<'a>(
         [pin] => Ok(pin),
         [] => Err(Refusal::NotFound {
             kind: "package",
-            name: format!("{} in {pin_set}", package.written()),
+            name: package.written().to_owned(),
             hint: "`pinion pin-set show --pins` lists its packages; import the file that has it first",
         }),
         _ => {

@@ -93,6 +93,7 @@ impl Fleet {
                 reporting: true,
                 draw_key: String::new(),
                 platform: platform.to_owned(),
+                repeats: false,
             };
             let response = enrol
                 .enroll(with_token(request, token))
@@ -240,6 +241,7 @@ impl Fleet {
             let request = proto::GetPinsRequest {
                 pin_set: String::new(),
                 etag: environment.etag.clone(),
+                ..Default::default()
             };
             (*index, with_token(request, &environment.token))
         });

@@ -110,7 +110,7 @@ impl Screen {
                 bar.tick();
             }
             if is_news && !self.is_terminal {
-                let state = ended.unwrap_or_default();
+                let state = ended.map_or_else(|| filled(rollout.share), str::to_owned);
                 self.say(&format!(
                     "{:CHANGES$} [{state:^BAR$}] {line}",
                     changes(rollout)
@@ -129,6 +129,18 @@ fn style(bar: &str) -> ProgressStyle {
     ProgressStyle::with_template(&format!("{{prefix:{CHANGES}}} [{bar}] {{msg}}"))
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+/// A bar as a terminal shows it.
+fn filled(share: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 12"
+    )]
+    let full = (share.clamp(0.0, 1.0) * BAR as f64) as usize;
+    let head = if share > 0.0 && full < BAR { ">" } else { "" };
+    format!("{:BAR$}", format!("{}{head}", "=".repeat(full)))
 }
 
 fn ending(rollout: &proto::Rollout) -> Option<&'static str> {

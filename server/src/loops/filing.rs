@@ -121,6 +121,7 @@ fn in_words(change: &PackageChange) -> filing::PackageChange {
 
 fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording {
     let evidence = intent.evidence;
+    let leading = evidence.leading();
     let side = |side: &pinion_core::evidence::Side| Side {
         reported: side.reporting,
         failed: side.failed,
@@ -144,9 +145,9 @@ fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording 
         exposed: side(&evidence.exposed_total),
         control: side(&evidence.control_total),
         categories,
-        evidence: (evidence.log_threshold > 0.0).then_some(filing::Evidence {
-            log_evidence: evidence.log_e,
-            log_threshold: evidence.log_threshold,
+        evidence: (leading.log_threshold > 0.0).then_some(filing::Evidence {
+            log_evidence: leading.log_e,
+            log_threshold: leading.log_threshold,
         }),
         reason: intent.reason.to_string(),
         decided_at_unix_ms: intent.at.unix_ms(),

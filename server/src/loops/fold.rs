@@ -3,18 +3,19 @@
 //! Cells are written before the journal record is removed, and merge to the same whatever happens twice,
 //! so a fold that dies half way is done again without harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pinion_core::evidence::{Cell, Event, Mark, Member, Ordinal};
+use pinion_core::evidence::{Event, Mark, Member, Ordinal, Traits};
 use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS};
 use pinion_core::name::{Platform, RolloutId};
-use pinion_core::outcome::Outcome;
+use pinion_core::outcome::{Outcome, Repeat};
 use pinion_core::prediction::{HISTORY_DAYS, Prediction, stratum};
 use pinion_core::rollout::{Fleet, Rollout};
 use pinion_core::time::Timestamp;
 
 use super::history::{ACTIVE_DAYS, History};
+use super::looks::Looks;
 use super::track::Track;
 use crate::controller::{Controller, Inbox, Journaled, order};
 use crate::snapshot::{Snapshot, subject};
@@ -36,6 +37,7 @@ pub struct Fold {
     controller: Arc<Controller>,
     inbox: Inbox,
     history: History,
+    looks: Looks,
     tracks: BTreeMap<RolloutId, Track>,
     folded: Revision,
     sequence: u64,
@@ -53,10 +55,11 @@ impl Fold {
         let store = controller.store.as_ref();
         let snapshot = controller.snapshot();
         let history = History::load(store).await?;
+        let looks = Looks::load(store).await?;
         let mut tracks = BTreeMap::new();
         let mut unreadable = Vec::new();
         for rollout in snapshot.all_open_rollouts() {
-            match Track::load(store, &snapshot, rollout).await {
+            match Track::load(store, &snapshot, rollout, &looks).await {
                 Ok(track) => {
                     tracks.insert(rollout.id.clone(), track);
                 }
@@ -71,6 +74,7 @@ impl Fold {
         let fold = Self {
             inbox,
             history,
+            looks,
             tracks,
             folded: folded.unwrap_or(0),
             sequence: 0,
@@ -170,20 +174,32 @@ impl Fold {
         let event = match entry.event {
             JournalEvent::Polled => Event::Polled,
             JournalEvent::Reported(outcome) => {
-                let previous_failed = match outcome {
-                    Outcome::Started => false,
-                    Outcome::Passed => self.history.note(entry.ordinal, entry.at, None),
-                    Outcome::Failed { category, .. } => {
-                        self.history.note(entry.ordinal, entry.at, Some(category))
+                // A failure whose repetition failed too is the environment's own and no failing day.
+                let failure = match outcome {
+                    Outcome::Started | Outcome::Passed => None,
+                    Outcome::Failed {
+                        repeat: Repeat::Failed,
+                        ..
+                    } => None,
+                    Outcome::Failed {
+                        category,
+                        fingerprint,
+                        ..
+                    } => {
+                        if let Some(look) = fingerprint {
+                            self.looks.note(look, mark.order, entry.at);
+                        }
+                        Some(category)
                     }
                 };
+                let previous_failed = outcome != Outcome::Started
+                    && self.history.note(entry.ordinal, entry.at, failure);
                 Event::Reported {
                     outcome,
                     previous_failed,
                 }
             }
         };
-        let cell = Cell::of(event, mark);
         let Some(member) = snapshot.members(entry.ordinal).next() else {
             return;
         };
@@ -193,7 +209,8 @@ impl Fold {
                 .as_ref()
                 .is_some_and(|epoch| mark.order >= order(epoch.folded + 1, 0));
             if counts && let Some(track) = self.tracks.get_mut(&rollout.id) {
-                track.note(snapshot, rollout, entry.ordinal, &cell);
+                let news = (entry.ordinal, event, mark);
+                track.note(snapshot, rollout, &self.looks, news);
             }
         }
     }
@@ -205,7 +222,9 @@ impl Fold {
         batch: &[Journaled],
         reports: BTreeMap<i64, Vec<u64>>,
     ) -> Result<(), Error> {
-        let mut counted = self.history.take_changes(self.controller.clock.now());
+        let now = self.controller.clock.now();
+        let mut counted = self.history.take_changes(now);
+        counted.extend(self.looks.take_changes(self.controller.process(), now));
         for rollout in snapshot.all_open_rollouts() {
             if let Some(track) = self.tracks.get_mut(&rollout.id) {
                 counted.extend(track.take_changes(rollout));
@@ -278,12 +297,14 @@ impl Fold {
         now: Timestamp,
     ) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
         let oldest = now.day() - ACTIVE_DAYS;
+        let volunteers = snapshot.volunteers(rollout);
         let mut active = BTreeMap::new();
         for environment in snapshot
             .environments()
             .filter(|environment| environment.pin_set == rollout.pin_set)
         {
-            let eligible = subject(environment).is_eligible(rollout);
+            let eligible = subject(environment).is_eligible(rollout)
+                && !volunteers.contains(&environment.ordinal);
             let is_active = environment.created_at.day() >= oldest
                 || self.history.is_active(environment.ordinal, now);
             if eligible && is_active {
@@ -309,10 +330,14 @@ impl Fold {
         }
     }
 
-    /// The pool of an epoch that opens now: who is active and not exposed yet, with what is fixed before the draw is used.
+    /// Everybody who is active when an epoch opens, with what is fixed before its draw is used; those who are
+    /// not exposed yet are its pool.
     pub fn pool(&self, snapshot: &Snapshot, rollout: &Rollout, now: Timestamp) -> Pool {
         let active = self.active(snapshot, rollout, now);
-        let platforms = most_common_platforms(active.values().copied());
+        let platforms = match &rollout.epoch {
+            Some(_) => rollout.platforms.clone(),
+            None => most_common_platforms(active.values().copied()),
+        };
         let partners: Vec<Arc<Rollout>> = snapshot
             .open_rollouts(&rollout.pin_set)
             .iter()
@@ -320,16 +345,24 @@ impl Fold {
             .take(PAIR_SLOTS)
             .cloned()
             .collect();
-        let before = rollout.last_share();
+        let calendar = &rollout.policy.calendar;
+        let working_days: BTreeSet<i64> = (now.day() - HISTORY_DAYS as i64..now.day())
+            .filter(|day| calendar.is_working_day(*day))
+            .collect();
         let members = active
             .into_iter()
-            .filter(|(_, environment)| !before.exposes(rollout.seed.draw(environment.draw_key())))
             .map(|(ordinal, environment)| Member {
                 ordinal,
-                stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now)))
-                    .unwrap_or(u8::MAX),
-                platform: slot(&platforms, environment),
-                partners: partner_bits(&partners, environment),
+                traits: Traits {
+                    stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now)))
+                        .unwrap_or(u8::MAX),
+                    platform: slot(&platforms, environment),
+                    partners: partner_bits(&partners, environment),
+                    repeats: rollout.policy.repeat_failures && environment.repeats,
+                    regular: self
+                        .history
+                        .is_regular(ordinal, now, |day| working_days.contains(&day)),
+                },
             })
             .collect();
         Pool {
@@ -340,7 +373,7 @@ impl Fold {
     }
 }
 
-/// Who can be drawn in an epoch.
+/// Who is active when an epoch opens.
 #[derive(Debug)]
 pub struct Pool {
     /// By ordinal.

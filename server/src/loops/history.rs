@@ -14,6 +14,9 @@ use crate::store::{Error, Operation, Store, keys};
 /// Somebody who reported or enrolled within so many days is active.
 pub const ACTIVE_DAYS: i64 = 7;
 
+/// Fewer days say nothing of what is normal.
+const REGULAR_DAYS_MIN: usize = 5;
+
 type ChunkOfDay = (i64, u32);
 
 /// Bitmaps of the last days, and which of them differ from the store.
@@ -75,6 +78,28 @@ impl History {
                 .is_some_and(|day| day.get(place).1)
         });
         u32::try_from(failing.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it normally reports on every day that counts: it did on all but one of at least five of the
+    /// last ten days before the day of `now` for which `counts` holds.
+    pub fn is_regular(
+        &self,
+        ordinal: Ordinal,
+        now: Timestamp,
+        counts: impl Fn(i64) -> bool,
+    ) -> bool {
+        let (chunk, place) = keys::chunk_of(ordinal, HISTORY_PER_CHUNK);
+        let days = (now.day() - HISTORY_DAYS as i64..now.day()).filter(|day| counts(*day));
+        let (mut all, mut reported) = (0, 0);
+        for day in days {
+            all += 1;
+            reported += usize::from(
+                self.days
+                    .get(&(day, chunk))
+                    .is_some_and(|day| day.get(place).0),
+            );
+        }
+        all >= REGULAR_DAYS_MIN && reported + 1 >= all
     }
 
     /// Whether it reported within the last seven days.

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinion_core::decide::{Action, Decision, decide};
+use pinion_core::decide::{Action, Decision, decide, less_exposed};
 use pinion_core::draw::Share;
-use pinion_core::evidence::Evidence;
+use pinion_core::evidence::{Detectors, Evidence};
 use pinion_core::filing::Kind;
 use pinion_core::name::RolloutId;
 use pinion_core::path::Step as PathStep;
 use pinion_core::reason::Reason;
-use pinion_core::rollout::{Fleet, Opening, Rollout, Settled};
+use pinion_core::rollout::{Epoch, Fleet, Opening, Rollout, Settled};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +24,9 @@ use super::fold::{Fold, Pool};
 use super::track::pool_changes;
 use crate::controller::{Controller, Draft, Inbox, Note, Refusal, Standing, Verb, logged};
 use crate::loops::filing::{self, Intent};
-use crate::store::Error;
 use crate::store::keys;
 use crate::store::records::encode;
+use crate::store::{Error, TXN_ITEMS_MAX};
 
 /// How often it looks without being woken.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -136,12 +136,30 @@ impl Promotion {
                 tracing::error!(%error, "reports could not be counted; nothing is decided")
             }
         }
+        self.forget_who_left().await;
         let snapshot = self.controller.snapshot();
         self.fold.keep_open(&snapshot);
         self.controller.metrics.tick(started.elapsed());
         for done in waiting {
             // Nobody may be waiting any more.
             let _ = done.send(());
+        }
+    }
+
+    /// Removes the positions that were kept for rollouts which have ended since.
+    async fn forget_who_left(&self) {
+        let mut draft = Draft::default();
+        let snapshot = self.controller.snapshot();
+        snapshot
+            .left_behind()
+            .take(TXN_ITEMS_MAX)
+            .for_each(|key| draft.delete(key));
+        if draft.is_empty() {
+            return;
+        }
+        let _lock = self.controller.lock().await;
+        if let Err(refusal) = self.controller.commit(draft).await {
+            tracing::warn!(%refusal, "positions of those who left could not be removed; it is tried again");
         }
     }
 
@@ -181,7 +199,7 @@ impl Promotion {
             Some(fleet) => fleet.clone(),
             None => self.fold.fleet(&snapshot, &rollout, now),
         };
-        let evidence = self.evidence(&rollout, &fleet);
+        let evidence = self.evidence_now(&rollout);
         let decision = decide(&rollout, &evidence, &fleet, now);
         let standing = Standing {
             evidence,
@@ -190,14 +208,6 @@ impl Promotion {
             folded: self.fold.folded(),
         };
         Some((rollout, standing, decision))
-    }
-
-    fn evidence(&mut self, rollout: &Rollout, fleet: &Fleet) -> Evidence {
-        let population = rollout
-            .fleet
-            .as_ref()
-            .map_or(fleet.population, |fleet| fleet.population);
-        self.fold.track(rollout).evidence(rollout, population)
     }
 
     async fn execute(
@@ -214,8 +224,35 @@ impl Promotion {
             Action::Raise(step, share) => {
                 self.raise(rollout, (step, share), reason, actor, now).await
             }
+            Action::Watch(until) => {
+                let next = rollout.watch(until, now)?;
+                self.write(
+                    rollout,
+                    next,
+                    Step::Watch,
+                    reason,
+                    actor,
+                    Draft::default(),
+                    now,
+                )
+                .await?;
+                Ok(())
+            }
+            Action::Conclude => {
+                let state = State::Inconclusive;
+                self.enter(rollout, Step::Conclude, state, reason, actor, now)
+                    .await
+            }
+            Action::Freeze => {
+                let state = State::Frozen {
+                    cause: reason.to_string(),
+                };
+                self.enter(rollout, Step::Freeze, state, reason, actor, now)
+                    .await
+            }
             Action::Complete => self.complete(rollout, reason, actor, now).await,
-            Action::RollBack => self.roll_back(rollout, reason, actor, now).await,
+            Action::RollBack => self.roll_back(rollout, reason, actor, None, now).await,
+            Action::Part(partner) => self.part(rollout, &partner, reason, now).await,
             Action::Pause => {
                 let state = State::Paused {
                     by: Actor::Controller,
@@ -295,7 +332,7 @@ impl Promotion {
                 self.enter(rollout, Step::Abort, state, reason, &actor, now)
                     .await
             }
-            Verb::RollBack => self.roll_back(rollout, reason, &actor, now).await,
+            Verb::RollBack => self.roll_back(rollout, reason, &actor, None, now).await,
             Verb::Promote(share) => {
                 let fleet = self.fold.fleet(&snapshot, rollout, now);
                 let to = promotion_target(rollout, share, &fleet)?;
@@ -310,31 +347,24 @@ impl Promotion {
         reason: Reason,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let track = self.fold.track(rollout);
-        let mut bet = track.bet.clone();
-        let Some(mut windows) = track.evidence.clone() else {
+        let Some(mut running) = self.fold.track(rollout).running().cloned() else {
             return Ok(());
         };
-        windows.settle(&mut bet);
+        let snapshot = self.controller.snapshot();
+        let gone = |ordinal| snapshot.is_gone(ordinal);
+        running.evidence.settle(&mut running.detectors, gone);
         let settled = Settled {
             at: now,
-            control: *windows.control_by_stratum(),
+            folded: self.fold.folded(),
+            control: *running.evidence.control_by_stratum(),
         };
-        let next = rollout.settle(bet, settled)?;
-        let bet = next.bet.clone();
-        self.write(
-            rollout,
-            next,
-            Step::Settle,
-            reason,
-            &Actor::Controller,
-            Draft::default(),
-            now,
-        )
-        .await?;
-        let track = self.fold.track(rollout);
-        track.evidence = Some(windows);
-        track.bet = bet;
+        let next = rollout.settle(settled)?;
+        let mut draft = Draft::default();
+        draft.put(keys::detectors(&next.id), encode(&running.detectors));
+        let actor = &Actor::Controller;
+        self.write(rollout, next, Step::Settle, reason, actor, draft, now)
+            .await?;
+        self.fold.track(rollout).settled(running);
         Ok(())
     }
 
@@ -356,36 +386,58 @@ impl Promotion {
         self.fold.commit_in_parts(changes).await?;
         let fleet = self.fold.fleet(&snapshot, rollout, now);
         let folded = self.fold.folded();
-        // What was bet on in the epoch that ends is carried over by the bet itself.
-        let carried = Rollout {
-            bet: self.fold.track(rollout).bet.clone(),
-            ..rollout.clone()
+        let opening = Opening {
+            fleet,
+            to,
+            by_person: *actor != Actor::Controller,
+            folded,
+            pool,
+            platforms,
+            partners,
         };
-        let next = carried.raise(
-            Opening {
-                fleet,
-                to,
-                folded,
-                pool,
-                platforms,
-                partners,
-            },
-            now,
-        )?;
+        let next = rollout.raise(opening, now)?;
+        let Some(epoch) = &next.epoch else {
+            return Ok(());
+        };
+        let detectors = self.detectors_of(rollout, &next, epoch);
+        let mut draft = Draft::default();
+        draft.create(keys::epoch(&next.id, epoch.index), encode(epoch));
+        draft.put(keys::detectors(&next.id), encode(&detectors));
         let next = self
-            .write(
-                rollout,
-                next,
-                Step::Raise,
-                reason,
-                actor,
-                Draft::default(),
-                now,
-            )
+            .write(rollout, next, Step::Raise, reason, actor, draft, now)
             .await?;
         let snapshot = self.controller.snapshot();
-        self.fold.track(&next).open_epoch(&snapshot, &next, members);
+        self.fold
+            .track(&next)
+            .open_epoch(&snapshot, &next, members, detectors);
         Ok(())
+    }
+
+    /// The detectors with which an epoch opens.
+    fn detectors_of(&mut self, before: &Rollout, next: &Rollout, epoch: &Epoch) -> Detectors {
+        let running = self.fold.track(before).running();
+        let mut detectors = match (running, &next.fleet) {
+            (Some(running), _) => running.detectors.clone(),
+            (None, fleet) => {
+                let platforms: Vec<&str> =
+                    next.platforms.iter().map(|name| name.as_str()).collect();
+                // A rollout that raises its share has its fleet since its first epoch, which this one is.
+                let fleet = fleet.clone().unwrap_or_else(|| Fleet {
+                    population: 0,
+                    prediction: epoch.prediction.clone(),
+                });
+                Detectors::new(&next.policy, &fleet, &platforms)
+            }
+        };
+        let is_cut_short = before
+            .epoch
+            .as_ref()
+            .is_some_and(|epoch| epoch.settled.is_none());
+        if is_cut_short {
+            detectors.windows.close_early();
+        }
+        detectors.open_epoch(epoch);
+        detectors
     }
 
     async fn complete(
@@ -423,6 +475,7 @@ impl Promotion {
         rollout: &Rollout,
         reason: Reason,
         actor: &Actor,
+        survivor: Option<&Rollout>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let snapshot = self.controller.snapshot();
@@ -440,11 +493,99 @@ impl Promotion {
         };
         let filing = filing::intend(&mut draft, &snapshot, &intent);
         self.controller
-            .put_blocks(&mut draft, &snapshot, rollout, &reason, now);
+            .put_blocks(&mut draft, &snapshot, rollout, &reason, survivor, now);
+        if let Some(survivor) = survivor {
+            self.put_restart(&mut draft, survivor, &rollout.id, now)?;
+        }
         let next = rollout.enter(Step::RollBack, State::RolledBack { at: now, filing }, now)?;
         self.write(rollout, next, Step::RollBack, reason, actor, draft, now)
             .await?;
+        if let Some(survivor) = survivor {
+            let folded = self.fold.folded();
+            self.fold.track(survivor).restart(folded);
+        }
         self.controller.wake_filing();
+        Ok(())
+    }
+
+    /// Of two rollouts that are harmful together, rolls back the less exposed; the other starts afresh.
+    ///
+    /// A partner that has completed is part of everybody's baseline, so it cannot be the one that goes. One
+    /// that is gone already can do no more harm, so nobody has to go.
+    async fn part(
+        &mut self,
+        rollout: &Rollout,
+        partner: &RolloutId,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let snapshot = self.controller.snapshot();
+        let stored = snapshot
+            .rollout(partner)
+            .map(|stored| Arc::clone(&stored.record));
+        let actor = &Actor::Controller;
+        match stored {
+            Some(partner) if partner.state.is_open() => {
+                let goes = less_exposed(rollout, &partner);
+                let stays = if goes.id == rollout.id {
+                    &*partner
+                } else {
+                    rollout
+                };
+                let evidence = self.evidence_now(rollout);
+                let (share, with) = (rollout.share(), stays.id.clone());
+                let reason = Reason::harmful_together(&evidence, share, with);
+                self.roll_back(goes, reason, actor, Some(stays), now).await
+            }
+            Some(partner) if !matches!(partner.state, State::Completed { .. }) => {
+                let folded = self.fold.folded();
+                let next = rollout.restart(folded, now)?;
+                let reason = Reason::PartnerRolledBack {
+                    partner: partner.id.clone(),
+                };
+                self.write(
+                    rollout,
+                    next,
+                    Step::Restart,
+                    reason,
+                    actor,
+                    Draft::default(),
+                    now,
+                )
+                .await?;
+                self.fold.track(rollout).restart(folded);
+                Ok(())
+            }
+            _ => self.roll_back(rollout, reason, actor, None, now).await,
+        }
+    }
+
+    /// Puts the restart of a rollout whose partner goes into the transaction in which that goes.
+    fn put_restart(
+        &mut self,
+        draft: &mut Draft,
+        survivor: &Rollout,
+        partner: &RolloutId,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let evidence = self.evidence_now(survivor);
+        let folded = self.fold.folded();
+        let snapshot = self.controller.snapshot();
+        let stored = snapshot
+            .rollout(&survivor.id)
+            .ok_or_else(|| Refusal::no_rollout(&survivor.id))?;
+        let next = survivor.restart(folded, now)?;
+        let note = Note {
+            actor: Actor::Controller,
+            action: Step::Restart.as_str(),
+            reason: Reason::PartnerRolledBack {
+                partner: partner.clone(),
+            },
+            evidence,
+            folded,
+        };
+        let next = logged(draft, Some(survivor), next, note, now);
+        draft.replace(keys::rollout(&next.id), stored.modified, encode(&next));
         Ok(())
     }
 
@@ -488,8 +629,7 @@ impl Promotion {
     }
 
     fn evidence_now(&mut self, rollout: &Rollout) -> Evidence {
-        let population = rollout.fleet.as_ref().map_or(0, |fleet| fleet.population);
-        self.fold.track(rollout).evidence(rollout, population)
+        self.fold.track(rollout).evidence()
     }
 
     /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.

@@ -2,31 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use pinion_core::draw::Share;
-use pinion_core::evidence::{Cell, EpochEvidence, Evidence, Member, Ordinal, Totals};
+use pinion_core::draw::{Draw, Share};
+use pinion_core::event_trail::{EventTrail, TrailFailure};
+use pinion_core::evidence::{
+    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Ordinal, Totals,
+    Wealth,
+};
 use pinion_core::outcome::Fingerprint;
-use pinion_core::rollout::{Epoch, Rollout};
-use pinion_core::window_bet::WindowBet;
+use pinion_core::rollout::{Epoch, Restart, Rollout};
 use sha2::{Digest, Sha256};
 
+use super::looks::Looks;
 use crate::controller::read_all;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, subject};
 use crate::store::records::{
-    CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode_cells, decode_members, encode_cells, encode_members,
+    CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode, decode_cells, decode_members, encode_cells,
+    encode_members,
 };
 use crate::store::{Error, Key, Operation, Store, keys};
 
 /// The evidence of one open rollout.
 #[derive(Debug)]
 pub struct Track {
-    /// The rollout as of which this is.
-    pub epoch: u32,
-    /// The epoch that runs; none before the first.
-    pub evidence: Option<EpochEvidence>,
-    /// Detector W with the reveals of the epoch.
-    pub bet: WindowBet,
+    /// The epoch that runs; 0 before the first.
+    epoch: u32,
+    running: Option<Running>,
+    trail: EventTrail,
     totals: Totals,
     dirty: BTreeSet<u32>,
+}
+
+/// The epoch that runs, and what is bet, bounded and tested in its windows.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Who is in the pool, what each did, and who was revealed.
+    pub evidence: EpochEvidence,
+    /// With the reveals of the epoch.
+    pub detectors: Detectors,
 }
 
 impl Track {
@@ -34,8 +46,8 @@ impl Track {
     pub fn new(rollout: &Rollout) -> Self {
         Self {
             epoch: 0,
-            evidence: None,
-            bet: rollout.bet.clone(),
+            running: None,
+            trail: EventTrail::new(rollout.policy.alpha, &platforms(rollout)),
             totals: Totals::default(),
             dirty: BTreeSet::new(),
         }
@@ -44,79 +56,163 @@ impl Track {
     /// The track that the store has of a rollout.
     ///
     /// # Errors
-    /// If a pool or a cell cannot be read, or a pool is not the one that its epoch was opened with.
+    /// If an epoch, a pool or a cell cannot be read, or a pool is not the one that its epoch was opened with.
     pub async fn load(
         store: &dyn Store,
         snapshot: &Snapshot,
         rollout: &Rollout,
+        looks: &Looks,
     ) -> Result<Self, Error> {
         let mut track = Self::new(rollout);
-        let Some(epoch) = &rollout.epoch else {
+        let Some(running) = &rollout.epoch else {
             return Ok(track);
         };
-        track.epoch = epoch.index;
-        let members = load_pool(store, rollout, epoch).await?;
-        let evidence = EpochEvidence::new(
-            labelled(snapshot, rollout, epoch.share, members),
-            epoch.last_opening,
-        );
-        track.evidence = Some(if epoch.settled.is_some() {
-            evidence.settled()
-        } else {
-            evidence
-        });
-        for (index, share) in (1u32..).zip(&rollout.shares) {
-            for entry in read_all(store, &keys::cells_prefix(&rollout.id, index)).await? {
-                for (ordinal, cell) in decode_cells(&entry.key, &entry.value)? {
-                    track.merge(snapshot, rollout, (index, *share), ordinal, &cell);
-                }
+        let mut epochs: Vec<Epoch> = Vec::new();
+        for entry in read_all(store, &keys::epoch_prefix(&rollout.id)).await? {
+            epochs.push(decode(&entry.key, &entry.value)?);
+        }
+        for epoch in &epochs {
+            track.trail.open_epoch(epoch, &platforms(rollout));
+            let cells = load_cells(store, rollout, epoch.index).await?;
+            for (ordinal, cell) in &cells {
+                track.count(snapshot, rollout, epoch.share, *ordinal, cell);
+                track.note_failure(snapshot, rollout, looks, *ordinal, cell);
+            }
+            for restart in restarts(rollout, epoch.index) {
+                track.trail.restart(restart.folded);
+            }
+            if epoch.index == running.index {
+                track.epoch = epoch.index;
+                track.running =
+                    Some(load_running(store, snapshot, rollout, running, &cells).await?);
             }
         }
-        track.dirty.clear();
+        if track.running.is_none() {
+            return Err(Error::Damaged {
+                key: keys::epoch(&rollout.id, running.index).to_string(),
+                cause: "the epoch that runs is not there".to_owned(),
+            });
+        }
         Ok(track)
     }
 
-    /// Opens an epoch with its pool.
-    pub fn open_epoch(&mut self, snapshot: &Snapshot, rollout: &Rollout, members: Vec<Member>) {
-        let Some(epoch) = &rollout.epoch else { return };
-        self.epoch = epoch.index;
-        self.bet = rollout.bet.clone();
-        self.evidence = Some(EpochEvidence::new(
-            labelled(snapshot, rollout, epoch.share, members),
-            epoch.last_opening,
-        ));
-        self.dirty.clear();
-    }
-
-    /// Takes in what is known of a draw key in the epoch that runs.
-    pub fn note(&mut self, snapshot: &Snapshot, rollout: &Rollout, ordinal: Ordinal, cell: &Cell) {
-        let at = (self.epoch, rollout.last_share());
-        self.merge(snapshot, rollout, at, ordinal, cell);
-    }
-
-    fn merge(
+    /// Opens an epoch with everybody who is active.
+    pub fn open_epoch(
         &mut self,
         snapshot: &Snapshot,
         rollout: &Rollout,
-        (index, share): (u32, Share),
+        members: Vec<Member>,
+        detectors: Detectors,
+    ) {
+        let Some(epoch) = &rollout.epoch else { return };
+        if self.epoch == 0 {
+            self.trail = EventTrail::new(rollout.policy.alpha, &platforms(rollout));
+        }
+        self.epoch = epoch.index;
+        self.trail.open_epoch(epoch, &platforms(rollout));
+        self.running = Some(Running {
+            evidence: epoch_evidence(snapshot, rollout, epoch, members),
+            detectors,
+        });
+        self.dirty.clear();
+    }
+
+    /// The epoch that runs.
+    pub const fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
+    }
+
+    /// Puts in the epoch with its windows ended.
+    pub fn settled(&mut self, running: Running) {
+        self.running = Some(running);
+    }
+
+    /// Starts the detectors afresh after everything up to the revision.
+    pub fn restart(&mut self, revision: u64) {
+        self.trail.restart(revision);
+        if let Some(running) = &mut self.running {
+            running.detectors.windows.restart();
+        }
+    }
+
+    /// Takes in what a draw key did in the epoch that runs.
+    ///
+    /// Who cannot be drawn is not counted, unless that was otherwise when the epoch opened: people are counted
+    /// as they were drawn, whatever they did then.
+    pub fn note(
+        &mut self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        looks: &Looks,
+        (ordinal, event, mark): (Ordinal, Event, Mark),
+    ) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let traits = running.evidence.traits(ordinal);
+        let can_be_drawn = || {
+            !snapshot.has_volunteer(ordinal, rollout)
+                && snapshot
+                    .members(ordinal)
+                    .any(|member| subject(member).is_eligible(rollout))
+        };
+        if traits.is_none() && !can_be_drawn() {
+            return;
+        }
+        let cell = Cell::of(event, mark, traits.unwrap_or_default());
+        running
+            .evidence
+            .merge(ordinal, &cell, &mut running.detectors);
+        let merged = running.evidence.cells().get(&ordinal).copied();
+        self.dirty
+            .insert(keys::chunk_of(ordinal, CELLS_PER_CHUNK).0);
+        self.count(snapshot, rollout, rollout.last_share(), ordinal, &cell);
+        if let Some(cell) = merged {
+            self.note_failure(snapshot, rollout, looks, ordinal, &cell);
+        }
+    }
+
+    fn count(
+        &mut self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        share: Share,
         ordinal: Ordinal,
         cell: &Cell,
     ) {
-        if index == self.epoch
-            && let Some(evidence) = &mut self.evidence
+        // A pool stays as it was drawn; beyond it, what is by choice counts on neither side.
+        if !snapshot.has_volunteer(ordinal, rollout)
+            && let Some(draw) = snapshot.draw(rollout, ordinal)
         {
-            evidence.merge(ordinal, cell, &mut self.bet);
-            self.dirty
-                .insert(keys::chunk_of(ordinal, CELLS_PER_CHUNK).0);
+            self.totals.merge(ordinal, share.exposes(draw), cell);
         }
-        if let Some(exposed) = label(snapshot, rollout, share, ordinal) {
-            self.totals.merge(ordinal, exposed, cell);
-        }
+    }
+
+    fn note_failure(
+        &mut self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        looks: &Looks,
+        ordinal: Ordinal,
+        cell: &Cell,
+    ) {
+        let (Some(failure), Some(draw)) = (cell.failed, snapshot.draw(rollout, ordinal)) else {
+            return;
+        };
+        let new_fingerprint = failure
+            .fingerprint
+            .and_then(|look| looks.new_after(rollout.begun_after, look));
+        self.trail.note(TrailFailure {
+            ordinal,
+            draw,
+            failure,
+            new_fingerprint,
+        });
     }
 
     /// What must be written so that the store has every cell too.
     pub fn take_changes(&mut self, rollout: &Rollout) -> Vec<Operation> {
-        let Some(evidence) = &self.evidence else {
+        let Some(running) = &self.running else {
             return Vec::new();
         };
         std::mem::take(&mut self.dirty)
@@ -124,7 +220,8 @@ impl Track {
             .map(|chunk| {
                 let first = Ordinal(chunk * CELLS_PER_CHUNK);
                 let last = Ordinal(first.0 + (CELLS_PER_CHUNK - 1));
-                let cells = evidence
+                let cells = running
+                    .evidence
                     .cells()
                     .range(first..=last)
                     .map(|(ordinal, cell)| (*ordinal, cell));
@@ -142,47 +239,60 @@ impl Track {
     }
 
     /// The counts that a decision uses.
-    pub fn evidence(&self, rollout: &Rollout, population: u32) -> Evidence {
-        let (exposed, control) = match &self.evidence {
-            Some(evidence) => (*evidence.exposed(), *evidence.control()),
-            None => Default::default(),
+    pub fn evidence(&self) -> Evidence {
+        let Some(Running {
+            evidence,
+            detectors,
+        }) = &self.running
+        else {
+            return Evidence::default();
         };
-        let share = rollout.last_share().value();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a u32 is one"
-        )]
-        let in_cohort = (f64::from(population) * share).round() as u32;
+        let [with_baseline, with_candidate] = evidence.environments();
+        let (windows, events) = (&detectors.windows, self.trail.bet());
         Evidence {
-            exposed,
-            control,
-            exposed_total: self.totals.side(true, in_cohort),
-            control_total: self.totals.side(false, population - in_cohort),
-            log_e: self.bet.log_e(),
-            log_threshold: self.bet.log_threshold(),
-            leading: self.bet.blame().to_string(),
+            exposed: *evidence.exposed(),
+            control: *evidence.control(),
+            exposed_total: self.totals.side(true, with_candidate),
+            control_total: self.totals.side(false, with_baseline),
+            windows: Wealth {
+                log_e: windows.log_e(),
+                log_threshold: windows.log_threshold(),
+                target: windows.blame(),
+            },
+            events: Wealth {
+                log_e: events.log_e(),
+                log_threshold: events.log_threshold(),
+                target: events.blame(),
+            },
+            harm: Some(HarmBounds::from(&detectors.clearance)),
+            guard_log_e: detectors.guard.log_e(),
         }
     }
 }
 
-/// The members of a pool with their labels; those of whom nobody is left have none.
-fn labelled<'a>(
-    snapshot: &'a Snapshot,
-    rollout: &'a Rollout,
-    share: Share,
-    members: Vec<Member>,
-) -> impl Iterator<Item = (Member, bool)> + 'a {
-    members.into_iter().filter_map(move |member| {
-        let exposed = label(snapshot, rollout, share, member.ordinal)?;
-        Some((member, exposed))
-    })
+fn platforms(rollout: &Rollout) -> Vec<String> {
+    rollout.platforms.iter().map(ToString::to_string).collect()
 }
 
-/// Whether a draw key was in the cohort at a share; none if nobody has it any more.
-fn label(snapshot: &Snapshot, rollout: &Rollout, share: Share, ordinal: Ordinal) -> Option<bool> {
-    let member = snapshot.members(ordinal).next()?;
-    Some(share.exposes(rollout.seed.draw(member.draw_key())))
+/// The restarts of an epoch.
+fn restarts(rollout: &Rollout, epoch: u32) -> impl Iterator<Item = &Restart> {
+    rollout
+        .restarts
+        .iter()
+        .filter(move |restart| restart.epoch == epoch)
+}
+
+fn epoch_evidence(
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    epoch: &Epoch,
+    members: Vec<Member>,
+) -> EpochEvidence {
+    let drawn = members.into_iter().filter_map(|member| {
+        let draw: Draw = snapshot.draw(rollout, member.ordinal)?;
+        Some((member, draw))
+    });
+    EpochEvidence::new(epoch, platforms(rollout), drawn)
 }
 
 /// What must be written so that the store has a pool, and the pool's hash.
@@ -198,6 +308,53 @@ pub fn pool_changes(rollout: &Rollout, epoch: u32, members: &[Member]) -> (Vec<O
         })
         .collect();
     (puts, hex::encode(hash.finalize()))
+}
+
+async fn load_cells(
+    store: &dyn Store,
+    rollout: &Rollout,
+    epoch: u32,
+) -> Result<Vec<(Ordinal, Cell)>, Error> {
+    let mut cells = Vec::new();
+    for entry in read_all(store, &keys::cells_prefix(&rollout.id, epoch)).await? {
+        cells.extend(decode_cells(&entry.key, &entry.value)?);
+    }
+    // Failures are bet on in the order of their records; fed so, none has to be bet on anew.
+    cells.sort_by_key(|(_, cell)| cell.failed.map(|failure| failure.mark.order));
+    Ok(cells)
+}
+
+/// The epoch that runs: the detectors as it was opened or settled with, and what its cells reveal since.
+async fn load_running(
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    epoch: &Epoch,
+    cells: &[(Ordinal, Cell)],
+) -> Result<Running, Error> {
+    let key = keys::detectors(&rollout.id);
+    let stored = store.get(&key).await?.ok_or_else(|| Error::Damaged {
+        key: key.to_string(),
+        cause: "it is not there".to_owned(),
+    })?;
+    let mut detectors: Detectors = decode(&key, &stored.value)?;
+    let members = load_pool(store, rollout, epoch).await?;
+    let mut evidence = epoch_evidence(snapshot, rollout, epoch, members);
+    // What was before the windows ended is in the detectors that were stored then.
+    let is_settled = epoch.settled.is_some();
+    for restart in restarts(rollout, epoch.index).filter(|restart| restart.settled == is_settled) {
+        for (ordinal, cell) in cells {
+            evidence.merge(*ordinal, &cell.until(restart.folded), &mut detectors);
+        }
+        detectors.windows.restart();
+    }
+    for (ordinal, cell) in cells {
+        evidence.merge(*ordinal, cell, &mut detectors);
+    }
+    Ok(Running {
+        evidence,
+        detectors,
+    })
 }
 
 async fn load_pool(

@@ -19,10 +19,13 @@ impl PinService for Rpc {
         request: Request<GetPinsRequest>,
     ) -> Result<Response<GetPinsResponse>, Status> {
         let caller = self.caller(&request)?;
-        let GetPinsRequest { pin_set, etag } = request.into_inner();
-        let answer = self
-            .controller
-            .pins(&caller, &wire::query(&pin_set, etag)?)?;
+        let GetPinsRequest {
+            pin_set,
+            etag,
+            baseline,
+        } = request.into_inner();
+        let query = wire::query(&pin_set, etag, baseline)?;
+        let answer = self.controller.pins(&caller, &query)?;
         Ok(Response::new(wire::pins(&answer)))
     }
 
@@ -34,7 +37,7 @@ impl PinService for Rpc {
     ) -> Result<Response<Self::WatchPinsStream>, Status> {
         let secret = self.secret(&request);
         let WatchPinsRequest { pin_set, etag } = request.into_inner();
-        let mut query = wire::query(&pin_set, etag)?;
+        let mut query = wire::query(&pin_set, etag, false)?;
         // A wrong token or pin set is refused at once, not on the stream.
         self.controller
             .pins(&self.controller.identify(secret.as_deref())?, &query)?;

@@ -13,6 +13,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::metrics::Metrics;
 
+/// What is counted together: whatever there is not.
+const OTHER: &str = "other";
+/// The status of a method that there is not.
+const UNIMPLEMENTED: &str = "12";
+
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
@@ -38,25 +43,34 @@ pub async fn traced(State(metrics): State<Arc<Metrics>>, request: Request, next:
     let response = next.run(request).instrument(span.clone()).await;
     let status = status_of(&response);
     span.record("status", status.as_str());
-    metrics.request(&method, &status, started.elapsed());
+    let counted = if is_made_up(&response) {
+        OTHER
+    } else {
+        &method
+    };
+    metrics.request(counted, &status, started.elapsed());
     response
 }
 
 /// The gRPC method, or the route; never a path that somebody made up.
 fn method_of(request: &Request) -> String {
-    let is_grpc = request
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    match request.extensions().get::<MatchedPath>() {
-        Some(path) if !is_grpc => format!("{} {}", request.method(), path.as_str()),
-        _ if request.uri().path().starts_with("/pinion.v1.")
-            || request.uri().path().starts_with("/grpc.") =>
-        {
-            request.uri().path()[1..].to_owned()
-        }
-        _ => "other".to_owned(),
+    let Some(path) = request.extensions().get::<MatchedPath>() else {
+        return OTHER.to_owned();
+    };
+    let is_service = |path: &str| path.starts_with("/pinion.v1.") || path.starts_with("/grpc.");
+    if is_service(path.as_str()) {
+        request.uri().path()[1..].to_owned()
+    } else {
+        format!("{} {}", request.method(), path.as_str())
     }
+}
+
+/// Whether the caller asked by a method that there is not, whose name must not become a label: anybody could fill
+/// the memory with such.
+fn is_made_up(response: &Response) -> bool {
+    let status = response.headers().get("grpc-status");
+    response.status() == http::StatusCode::METHOD_NOT_ALLOWED
+        || status.is_some_and(|status| status == UNIMPLEMENTED)
 }
 
 fn status_of(response: &Response) -> String {

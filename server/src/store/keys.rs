@@ -17,6 +17,10 @@
 //! | `seen/<day>/<process>-<sequence>` | folded report ids | the fold, with the removal of `j/` |
 //! | `pool/<rollout>/<epoch>/<chunk>` | members of a pool | the promotion loop, before the epoch opens |
 //! | `obs/<rollout>/<epoch>/<chunk>` | cells | the fold |
+//! | `ep/<rollout>/<epoch>` | [`Epoch`](pinion_core::rollout::Epoch), as opened | the promotion loop, with `ro/`, once |
+//! | `det/<rollout>` | [`Detectors`](pinion_core::evidence::Detectors) between reveals | the promotion loop, with `ro/` |
+//! | `left/<rollout>/<ordinal>` | [`LeftRecord`](super::records::LeftRecord) | the one who leaves; removed when the rollout has ended |
+//! | `look/<day>/<process>-<sequence>` | what failures looked like | the fold |
 //! | `hist/<day>/<chunk>` | bitmaps of own history | the fold |
 //! | `meta/...`, `lead/...` | the engine's own | the engine |
 
@@ -29,7 +33,7 @@ use sha2::{Digest, Sha256};
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 8] = [
+pub const CONTROL_PREFIXES: [&str; 9] = [
     SET,
     BASE,
     BLOCK,
@@ -38,6 +42,7 @@ pub const CONTROL_PREFIXES: [&str; 8] = [
     ENVIRONMENT,
     TOKEN,
     DRAW_KEY,
+    LEFT,
 ];
 
 /// Pin sets.
@@ -56,6 +61,10 @@ pub const ENVIRONMENT: &str = "env/";
 pub const TOKEN: &str = "tok/";
 /// Ordinals of draw keys.
 pub const DRAW_KEY: &str = "cid/";
+/// Positions of those who have left.
+pub const LEFT: &str = "left/";
+/// What failures looked like.
+pub const LOOK: &str = "look/";
 /// Reports that are not folded yet.
 pub const JOURNAL: &str = "j/";
 /// Ids of folded reports.
@@ -142,14 +151,41 @@ pub fn seen(day: i64, process: u64, sequence: u64) -> Key {
     Key::new(format!("{SEEN}{day:08}/{process:010}-{sequence:016}"))
 }
 
-/// The day of a key that [`seen`] made.
-pub fn day_of_seen(key: &Key) -> Option<i64> {
-    key.as_str()
-        .strip_prefix(SEEN)?
-        .split('/')
-        .next()?
-        .parse()
-        .ok()
+/// The day of a key that [`seen`] or [`look`] made.
+pub fn day_of(key: &Key) -> Option<i64> {
+    let (_family, rest) = key.as_str().split_once('/')?;
+    rest.split('/').next()?.parse().ok()
+}
+
+/// What failures looked like, noted on a day.
+pub fn look(day: i64, process: u64, sequence: u64) -> Key {
+    Key::new(format!("{LOOK}{day:08}/{process:010}-{sequence:016}"))
+}
+
+/// An epoch as it was opened.
+pub fn epoch(id: &RolloutId, epoch: u32) -> Key {
+    Key::new(format!("{}{epoch:05}", epoch_prefix(id)))
+}
+
+/// The epochs of a rollout.
+pub fn epoch_prefix(id: &RolloutId) -> String {
+    format!("ep/{id}/")
+}
+
+/// The detectors of a rollout.
+pub fn detectors(id: &RolloutId) -> Key {
+    Key::new(format!("det/{id}"))
+}
+
+/// The position of one who has left.
+pub fn left(id: &RolloutId, ordinal: Ordinal) -> Key {
+    Key::new(format!("{LEFT}{id}/{:010}", ordinal.0))
+}
+
+/// The rollout and the draw key of a key that [`left`] made.
+pub fn place_of_left(key: &Key) -> Option<(RolloutId, Ordinal)> {
+    let (id, ordinal) = key.as_str().strip_prefix(LEFT)?.split_once('/')?;
+    Some((id.parse().ok()?, Ordinal(ordinal.parse().ok()?)))
 }
 
 /// A part of a pool.

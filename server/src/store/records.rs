@@ -22,8 +22,8 @@ mod packed;
 
 pub use packed::{
     CELLS_PER_CHUNK, HISTORY_PER_CHUNK, HistoryChunk, JournalEntry, JournalEvent, JournalRecord,
-    MEMBERS_PER_CHUNK, decode_cells, decode_members, decode_seen, encode_cells, encode_members,
-    encode_seen,
+    MEMBERS_PER_CHUNK, decode_cells, decode_looks, decode_members, decode_seen, encode_cells,
+    encode_looks, encode_members, encode_seen,
 };
 
 /// The format that is written.
@@ -156,6 +156,19 @@ pub struct BlockRecord {
     pub rollout: RolloutId,
     /// Why, as a sentence.
     pub reason: String,
+    /// Versions together with which alone it is harmful; empty: it is harmful by itself.
+    #[serde(default)]
+    pub incompatible_with: Vec<(PackageName, Version)>,
+}
+
+/// What remains of a draw key whose last environment has left, for as long as a rollout runs: its position
+/// there, and nothing by which it could be found again.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftRecord {
+    /// Its number.
+    pub ordinal: Ordinal,
+    /// Its position in the rollout, in [0, 1).
+    pub draw: f64,
 }
 
 /// An enrolled environment.
@@ -171,10 +184,16 @@ pub struct EnvironmentRecord {
     pub draw_key: Option<DrawKey>,
     /// Whether its owner agreed to reporting.
     pub reporting: bool,
+    /// Whether its owner agreed that failing runs are repeated with the baseline.
+    #[serde(default)]
+    pub repeats: bool,
     /// Such as `linux-x86_64-py3.11`.
     pub platform: Option<Platform>,
     /// What its owner refuses.
     pub holds: Vec<Hold>,
+    /// Packages whose candidates its owner takes at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volunteers: Vec<PackageName>,
     /// The SHA-256 of its token's secret, hexadecimal.
     pub token: String,
     /// When it was enrolled.

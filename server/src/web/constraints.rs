@@ -50,6 +50,7 @@ pub(super) fn answer(
         &PinsQuery {
             pin_set: Some(pin_set),
             etag: etag.to_owned(),
+            baseline: false,
         },
     )?;
     let Some((pins, verbatim)) = &answer.pins else {
@@ -62,11 +63,11 @@ pub(super) fn answer(
         "# {} revision {}, by pinion\n",
         answer.pin_set, answer.revision
     );
-    if answer.rollouts.is_empty() {
+    if answer.exposed.is_empty() {
         text.push_str("# the baseline: this environment is in no cohort\n");
     }
-    for rollout in &answer.rollouts {
-        text.push_str(&format!("# with the candidate of rollout {rollout}\n"));
+    for rollout in &answer.exposed {
+        text.push_str(&format!("# with the candidate of rollout {}\n", rollout.id));
     }
     text.push_str("# `pinion why PACKAGE` tells why a version is here\n");
     text.push_str(&render(pins, verbatim));

@@ -129,6 +129,11 @@ impl Server {
 
     /// Stops the server and starts it again on the same state.
     pub async fn restart(self) -> Self {
+        self.restart_after(|| ()).await
+    }
+
+    /// The same, with something done while no server runs.
+    pub async fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
         let Self {
             app,
             clock,
@@ -140,6 +145,7 @@ impl Server {
             ..
         } = self;
         app.stop().await;
+        meanwhile();
         let app = Self::app(&config, &clock, seed + 1).await;
         let channel = connect(&app).await;
         Self {
@@ -216,7 +222,7 @@ impl Server {
             pin_set: SET.to_owned(),
             reporting,
             draw_key: draw_key.to_owned(),
-            platform: String::new(),
+            ..Default::default()
         };
         let mut client = EnvironmentServiceClient::new(self.channel.clone());
         let response = client
@@ -238,10 +244,20 @@ impl Server {
         environments
     }
 
+    /// Forgets an environment, as its owner asks.
+    pub async fn leave(&self, environment: &Environment) {
+        let mut client = EnvironmentServiceClient::new(self.channel.clone());
+        let request = proto::DeleteEnvironmentRequest::default();
+        client
+            .delete_environment(with_token(request, &environment.token))
+            .await
+            .expect("leaves");
+    }
+
     pub async fn pins(&self, token: &str) -> Result<proto::GetPinsResponse, Status> {
         let request = proto::GetPinsRequest {
             pin_set: SET.to_owned(),
-            etag: String::new(),
+            ..Default::default()
         };
         Ok(PinServiceClient::new(self.channel.clone())
             .get_pins(with_token(request, token))

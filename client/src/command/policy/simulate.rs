@@ -30,10 +30,11 @@ const RULES: [(&str, Rule); 4] = [
 ];
 
 pub(super) fn simulate(session: &Session, args: &SimulatePolicy) -> Result<(), Failure> {
-    let policy = match &args.policy {
+    let mut policy = match &args.policy {
         Some(file) => super::read(file)?.1,
         None => Policy::default(),
     };
+    policy.repeat_failures |= args.verified;
     let report = report(session, args, policy);
     match session.terminal.is_json() {
         true => session.terminal.print(&format!("{:#}\n", report.to_json())),
@@ -50,8 +51,7 @@ pub(super) fn simulate(session: &Session, args: &SimulatePolicy) -> Result<(), F
 }
 
 fn report(session: &Session, args: &SimulatePolicy, policy: Policy) -> Report {
-    let mut harmless = Scenario::new(policy, args.fleet, args.failure_rate);
-    harmless.repeat_failures = args.verified;
+    let harmless = Scenario::new(policy, args.fleet, args.failure_rate);
     let scenarios: Vec<Scenario> = CANDIDATES
         .iter()
         .flat_map(|(_, harm)| RULES.map(|(_, rule)| (*harm, rule)))
@@ -70,7 +70,7 @@ fn report(session: &Session, args: &SimulatePolicy, policy: Policy) -> Report {
     Report {
         environments: args.fleet,
         failure_rate: args.failure_rate,
-        verified: args.verified,
+        verified: harmless.policy.repeat_failures,
         rollouts: args.rollouts,
         seed: args.seed,
         alpha: harmless.policy.alpha,

@@ -1,14 +1,16 @@
 //! The command itself: its environment, the signals it gets, how it ended.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitStatus;
 
 use pinion_client::ingest::Ending;
 use tokio::process::Child;
 
+use super::output::Output;
+
 /// A running command.
-pub(super) struct Command {
+pub(in crate::command) struct Command {
     child: Child,
     #[cfg(unix)]
     signals: signals::Forwarded,
@@ -17,14 +19,14 @@ pub(super) struct Command {
 /// Why a command does not run.
 #[derive(Debug, thiserror::Error)]
 #[error("`{program}` cannot be run: {cause}")]
-pub(super) struct SpawnError {
+pub(in crate::command) struct SpawnError {
     program: String,
     cause: io::Error,
 }
 
 impl SpawnError {
     /// As shells have it: 127 for no such command, 126 for one that cannot be run.
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(in crate::command) fn exit_code(&self) -> u8 {
         match self.cause.kind() {
             io::ErrorKind::NotFound => 127,
             _ => 126,
@@ -33,8 +35,43 @@ impl SpawnError {
 }
 
 impl Command {
-    /// Starts a command; `constraints` is where pip and uv find the pins.
-    pub(super) fn spawn(words: &[OsString], constraints: Option<&str>) -> Result<Self, SpawnError> {
+    /// Starts a command with these variables.
+    pub(in crate::command) fn spawn_with(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self, SpawnError> {
+        Self::start(words, environment, |_| Ok(())).map(|(command, ())| command)
+    }
+
+    /// The same, with its output passed on and its end kept.
+    pub(super) fn spawn_read(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<(Self, Output), SpawnError> {
+        Self::start(words, environment, Output::of)
+    }
+
+    /// The same, with its output in a file and nothing to read.
+    pub(super) fn spawn_into(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+        log: std::fs::File,
+    ) -> Result<Self, SpawnError> {
+        let quiet = |command: &mut tokio::process::Command| {
+            command
+                .stdin(std::process::Stdio::null())
+                .stderr(log.try_clone()?)
+                .stdout(log);
+            Ok(())
+        };
+        Self::start(words, environment, quiet).map(|(command, ())| command)
+    }
+
+    fn start<T>(
+        words: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+        prepare: impl FnOnce(&mut tokio::process::Command) -> io::Result<T>,
+    ) -> Result<(Self, T), SpawnError> {
         let failed = |cause| SpawnError {
             program: words[0].to_string_lossy().into_owned(),
             cause,
@@ -43,21 +80,18 @@ impl Command {
         #[cfg(unix)]
         let signals = signals::Forwarded::catch().map_err(failed)?;
         let mut command = tokio::process::Command::new(&words[0]);
-        command.args(&words[1..]);
-        if let Some(constraints) = constraints {
-            for name in ["PIP_CONSTRAINT", "UV_CONSTRAINT"] {
-                command.env(name, beside(std::env::var_os(name).as_deref(), constraints));
-            }
-        }
-        Ok(Self {
+        command.args(&words[1..]).envs(environment);
+        let prepared = prepare(&mut command).map_err(failed)?;
+        let command = Self {
             child: command.spawn().map_err(failed)?,
             #[cfg(unix)]
             signals,
-        })
+        };
+        Ok((command, prepared))
     }
 
     /// Waits for the end, passing on the signals that come meanwhile.
-    pub(super) async fn ending(&mut self) -> Ending {
+    pub(in crate::command) async fn ending(&mut self) -> Ending {
         #[cfg(unix)]
         loop {
             tokio::select! {
@@ -71,19 +105,8 @@ impl Command {
 }
 
 /// What this process exits with after the command ended so.
-pub(super) fn exit_code(ending: Ending) -> u8 {
+pub(in crate::command) fn exit_code(ending: Ending) -> u8 {
     u8::try_from(super::status(ending) & 0xff).expect("masked to a byte")
-}
-
-/// Constraints that were there already stay: pip and uv take several, with blanks between.
-fn beside(given: Option<&OsStr>, ours: &str) -> OsString {
-    match given.map(OsStr::to_string_lossy) {
-        Some(given) if given.split_whitespace().any(|file| file == ours) => {
-            given.into_owned().into()
-        }
-        Some(given) if !given.trim().is_empty() => format!("{given} {ours}").into(),
-        _ => ours.into(),
-    }
 }
 
 fn ended(status: io::Result<ExitStatus>) -> Ending {
@@ -166,20 +189,6 @@ mod signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn constraints_that_were_there_stay() {
-        assert_eq!(beside(None, "/ours"), "/ours");
-        assert_eq!(beside(Some(OsStr::new(" ")), "/ours"), "/ours");
-        assert_eq!(
-            beside(Some(OsStr::new("/theirs")), "/ours"),
-            "/theirs /ours"
-        );
-        assert_eq!(
-            beside(Some(OsStr::new("/theirs /ours")), "/ours"),
-            "/theirs /ours"
-        );
-    }
 
     #[test]
     fn a_signal_is_told_as_a_shell_tells_it() {

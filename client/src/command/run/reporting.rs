@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use pinion_client::ingest::Verdict;
-use pinion_client::v1::Report;
+use pinion_client::v1::{self, Report};
 use pinion_client::{Connection, Run};
 use tokio::task::JoinHandle;
 
@@ -45,9 +45,14 @@ impl Reporting {
         Self { run, outbox, link }
     }
 
+    /// Reports from now on about these rollouts of the announced ones alone.
+    pub(super) fn narrow(&mut self, rollouts: &[String]) {
+        self.run = self.run.narrowed(rollouts);
+    }
+
     /// Reports how it ended, and says so if that could not be done.
-    pub(super) async fn end(self, session: &Session, verdict: &Verdict) {
-        let report = match verdict {
+    pub(super) async fn end(self, session: &Session, verdict: &Verdict, repeat: v1::Repeat) {
+        let mut report = match verdict {
             Verdict::Passed => self.run.passed(),
             Verdict::Failed {
                 category,
@@ -55,6 +60,7 @@ impl Reporting {
                 ..
             } => self.run.failed(*category, fingerprint.as_ref()),
         };
+        report.repeat = repeat.into();
         keep(session, &self.outbox, &report);
         let Some((connection, announcing)) = self.link else {
             return;
@@ -83,6 +89,11 @@ fn keep(session: &Session, outbox: &Outbox, report: &Report) {
     if let Err(failure) = outbox.put(report) {
         session.terminal.warn(format_args!(
             "the report cannot be kept, so it may be lost: {failure}"
+        ));
+    }
+    if let Some(count) = outbox.take_dropped() {
+        session.terminal.warn(format_args!(
+            "{count} reports were thrown away unsent: they waited for a week, or more than 1,000 did"
         ));
     }
 }

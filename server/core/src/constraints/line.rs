@@ -22,6 +22,8 @@ pub enum Unkept {
     Range,
     /// It names no version.
     NoVersion,
+    /// It has `=` where `==` should be.
+    SingleEqual,
     /// The package's name is none.
     Name(String),
     /// The version is none.
@@ -46,6 +48,7 @@ impl fmt::Display for Unkept {
             Self::Extras => f.write_str("it has extras, which pip refuses in constraints"),
             Self::Range => f.write_str("it allows more than one version"),
             Self::NoVersion => f.write_str("it names no version"),
+            Self::SingleEqual => f.write_str("it has `=` where `==` should be"),
             Self::Name(cause) | Self::Version(cause) | Self::Marker(cause) => f.write_str(cause),
             Self::Conflicting { line, version } => {
                 write!(f, "line {line} pins it to {version} already")
@@ -157,7 +160,11 @@ fn pypi_parts(line: &str) -> Result<Parts<'_>, Unkept> {
     let version = specifier
         .strip_prefix("===")
         .or_else(|| specifier.strip_prefix("=="))
-        .ok_or(Unkept::Range)?;
+        .ok_or(if specifier.starts_with('=') {
+            Unkept::SingleEqual
+        } else {
+            Unkept::Range
+        })?;
     let version = version.trim();
     if version.contains([',', '*']) {
         return Err(Unkept::Range);

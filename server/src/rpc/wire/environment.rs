@@ -16,12 +16,14 @@ pub(crate) fn enrolment(request: proto::EnrollRequest) -> Result<Enrolment, Unre
         reporting,
         draw_key,
         platform,
+        repeats,
     } = request;
     Ok(Enrolment {
         pin_set: name("pin_set", &pin_set)?,
         reporting,
         draw_key: optional("draw_key", &draw_key)?,
         platform: optional("platform", &platform)?,
+        repeats,
     })
 }
 
@@ -36,6 +38,9 @@ pub(crate) fn change(
         replace_holds,
         holds,
         draw_key,
+        repeats,
+        replace_volunteers,
+        volunteers,
     } = request;
     if !replace_holds && !holds.is_empty() {
         return Err(Unreadable::new(
@@ -43,6 +48,19 @@ pub(crate) fn change(
             "set `replace_holds` too: they take the place of all holds",
         ));
     }
+    if !replace_volunteers && !volunteers.is_empty() {
+        return Err(Unreadable::new(
+            "volunteers",
+            "set `replace_volunteers` too: they take the place of all packages it volunteers for",
+        ));
+    }
+    let volunteers = volunteers
+        .iter()
+        .map(|package| {
+            PackageName::parse(ecosystem, package)
+                .map_err(|error| Unreadable::new("volunteers", error))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let holds = holds
         .into_iter()
         .map(|hold| to_hold(hold, ecosystem))
@@ -50,7 +68,9 @@ pub(crate) fn change(
     Ok(EnvironmentChange {
         reporting,
         holds: replace_holds.then_some(holds),
+        volunteers: replace_volunteers.then_some(volunteers),
         draw_key: draw_key.map(|key| optional("draw_key", &key)).transpose()?,
+        repeats,
     })
 }
 
@@ -73,8 +93,10 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
         ordinal: _,
         draw_key,
         reporting,
+        repeats,
         platform,
         holds,
+        volunteers,
         token: _,
         created_at,
     } = record;
@@ -92,6 +114,11 @@ pub(crate) fn environment(record: &EnvironmentRecord) -> proto::Environment {
             .unwrap_or_default(),
         holds: holds.iter().map(from_hold).collect(),
         create_time: Some(from_timestamp(*created_at)),
+        repeats: *repeats,
+        volunteers: volunteers
+            .iter()
+            .map(|package| package.written().to_owned())
+            .collect(),
     }
 }
 

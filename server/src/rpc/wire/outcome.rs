@@ -1,6 +1,6 @@
 //! Reports on the wire.
 
-use pinion_core::outcome::{Category, Outcome};
+use pinion_core::outcome::{Category, Outcome, Repeat};
 use pinion_proto::v1 as proto;
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ fn report(report: proto::Report) -> Result<Report, Unreadable> {
         fingerprint,
         pins_etag,
         rollouts,
+        repeat,
     } = report;
     for (field, text) in [("run_id", &run_id), ("pins_etag", &pins_etag)] {
         if text.len() > ID_BYTES_MAX {
@@ -51,6 +52,7 @@ fn report(report: proto::Report) -> Result<Report, Unreadable> {
         Ok(proto::Outcome::Failed) => Outcome::Failed {
             category: to_category(category)?,
             fingerprint: optional("fingerprint", &fingerprint)?,
+            repeat: to_repeat(repeat)?,
         },
         Ok(proto::Outcome::Unspecified) | Err(_) => {
             return Err(Unreadable::new(
@@ -68,6 +70,18 @@ fn report(report: proto::Report) -> Result<Report, Unreadable> {
         outcome,
         rollouts,
     })
+}
+
+fn to_repeat(repeat: i32) -> Result<Repeat, Unreadable> {
+    match proto::Repeat::try_from(repeat) {
+        Ok(proto::Repeat::Unspecified) => Ok(Repeat::NotRepeated),
+        Ok(proto::Repeat::Passed) => Ok(Repeat::Passed),
+        Ok(proto::Repeat::Failed) => Ok(Repeat::Failed),
+        Err(_) => Err(Unreadable::new(
+            "repeat",
+            "say whether the repetition passed or failed, or leave it out",
+        )),
+    }
 }
 
 fn to_category(category: i32) -> Result<Category, Unreadable> {

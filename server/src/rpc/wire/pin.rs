@@ -1,14 +1,16 @@
 //! Pins on the wire.
 
+use pinion_core::rollout::Rollout;
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, optional, pin_set};
 use crate::controller::{Explained, Explanation, PinsAnswer, PinsQuery};
 
-pub(crate) fn query(pin_set: &str, etag: String) -> Result<PinsQuery, Unreadable> {
+pub(crate) fn query(pin_set: &str, etag: String, baseline: bool) -> Result<PinsQuery, Unreadable> {
     Ok(PinsQuery {
         pin_set: optional("pin_set", pin_set)?,
         etag,
+        baseline,
     })
 }
 
@@ -19,7 +21,8 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         pin_set,
         ecosystem,
         pins,
-        rollouts,
+        exposed,
+        repeat_failures,
     } = answer;
     let (list, verbatim_lines) = match pins {
         Some((pins, verbatim)) => (pins.iter().map(from_pin).collect(), verbatim.to_vec()),
@@ -31,9 +34,18 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         unchanged: pins.is_none(),
         pins: list,
         verbatim_lines,
-        rollouts: rollouts.iter().map(ToString::to_string).collect(),
+        rollouts: exposed.iter().map(|one| one.id.to_string()).collect(),
         pin_set: pin_set.to_string(),
         ecosystem: from_ecosystem(*ecosystem).into(),
+        repeat_failures: *repeat_failures,
+        exposures: exposed.iter().map(|one| exposure(one)).collect(),
+    }
+}
+
+fn exposure(rollout: &Rollout) -> proto::Exposure {
+    proto::Exposure {
+        rollout: rollout.id.to_string(),
+        changes: rollout.changes.iter().map(from_change).collect(),
     }
 }
 

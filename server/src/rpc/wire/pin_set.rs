@@ -102,6 +102,7 @@ pub(crate) fn block(block: &BlockRecord) -> proto::Block {
         at,
         rollout,
         reason,
+        incompatible_with,
     } = block;
     proto::Block {
         package: package.written().to_owned(),
@@ -109,6 +110,10 @@ pub(crate) fn block(block: &BlockRecord) -> proto::Block {
         create_time: Some(from_timestamp(*at)),
         rollout: rollout.to_string(),
         reason: reason.clone(),
+        incompatible_with: incompatible_with
+            .iter()
+            .map(|(package, version)| format!("{}=={version}", package.written()))
+            .collect(),
     }
 }
 

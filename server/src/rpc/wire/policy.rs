@@ -1,7 +1,7 @@
 //! Policies on the wire: what is left out takes its default.
 
 use pinion_core::calendar::{Calendar, Freeze};
-use pinion_core::policy::{OnHarm, Overlap, Policy};
+use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_duration, from_timestamp, to_duration, to_share, to_timestamp};
@@ -22,6 +22,10 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         overlap,
         open_rollouts_max,
         calendar,
+        beta,
+        margin,
+        on_inconclusive,
+        repeat_failures,
     } = policy;
     let default = Policy::default();
     let duration = |field: &'static str, duration: Option<prost_types::Duration>, default| {
@@ -41,6 +45,8 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         pilot_bake: duration("policy.pilot_bake", pilot_bake, default.pilot_bake)?,
         bake: duration("policy.bake", bake, default.bake)?,
         alpha: alpha.unwrap_or(default.alpha),
+        beta: beta.unwrap_or(default.beta),
+        margin,
         minimum_environments: minimum_environments.unwrap_or(default.minimum_environments),
         minimum_age: duration("policy.minimum_age", minimum_age, default.minimum_age)?,
         on_harm: match proto::OnHarm::try_from(on_harm) {
@@ -48,6 +54,17 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
             Ok(proto::OnHarm::Pause) => OnHarm::Pause,
             Err(_) => return Err(Unreadable::new("policy.on_harm", "say roll-back or pause")),
         },
+        on_inconclusive: match proto::OnInconclusive::try_from(on_inconclusive) {
+            Ok(proto::OnInconclusive::Unspecified | proto::OnInconclusive::Wait) => {
+                OnInconclusive::Wait
+            }
+            Ok(proto::OnInconclusive::Complete) => OnInconclusive::Complete,
+            Err(_) => {
+                let hint = "say wait or complete";
+                return Err(Unreadable::new("policy.on_inconclusive", hint));
+            }
+        },
+        repeat_failures,
         overlap: match proto::Overlap::try_from(overlap) {
             Ok(proto::Overlap::Unspecified | proto::Overlap::Refuse) => Overlap::Refuse,
             Ok(proto::Overlap::Supersede) => Overlap::Supersede,
@@ -134,9 +151,13 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         pilot_bake,
         bake,
         alpha,
+        beta,
+        margin,
         minimum_environments,
         minimum_age,
         on_harm,
+        on_inconclusive,
+        repeat_failures,
         overlap,
         open_rollouts_max,
         calendar,
@@ -159,6 +180,13 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         },
         open_rollouts_max: Some(*open_rollouts_max),
         calendar: Some(from_calendar(calendar)),
+        beta: Some(*beta),
+        margin: *margin,
+        on_inconclusive: match on_inconclusive {
+            OnInconclusive::Wait => proto::OnInconclusive::Wait.into(),
+            OnInconclusive::Complete => proto::OnInconclusive::Complete.into(),
+        },
+        repeat_failures: *repeat_failures,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pinion_core::evidence::{Evidence, Side};
+use pinion_core::evidence::{Evidence, HarmBounds, Side, Wealth};
 use pinion_core::log::LogEntry;
 use pinion_core::outcome::Category;
 use pinion_core::rollout::Rollout;
@@ -74,7 +74,12 @@ pub(crate) fn rollout(
         epoch,
         shares: _,
         prediction: _,
-        bet: _,
+        platforms: _,
+        begun_after: _,
+        watched: _,
+        watched_until,
+        interfered: _,
+        restarts: _,
         decisions,
         last_hash: _,
     } = rollout;
@@ -107,7 +112,7 @@ pub(crate) fn rollout(
         share: rollout.share().value(),
         epoch: rollout.epoch_index(),
         epoch_start_time: epoch.map(|epoch| from_timestamp(epoch.since)),
-        epoch_end_time: epoch.map(|epoch| from_timestamp(epoch.ends)),
+        epoch_end_time: epoch.map(|epoch| from_timestamp(watched_until.unwrap_or(epoch.ends))),
         next_share: ahead.first().copied().unwrap_or(0.0),
         created_by: created_by.to_string(),
         create_time: Some(from_timestamp(*created_at)),
@@ -157,20 +162,52 @@ fn evidence(evidence: &Evidence) -> proto::Evidence {
         control,
         exposed_total,
         control_total,
-        log_e,
-        log_threshold,
-        leading,
+        windows,
+        events,
+        harm,
+        guard_log_e,
     } = evidence;
+    let leading = detector(evidence.leading());
     proto::Evidence {
         exposed: Some(side(exposed)),
         control: Some(side(control)),
         exposed_total: Some(side(exposed_total)),
         control_total: Some(side(control_total)),
-        log_evidence: *log_e,
-        log_threshold: *log_threshold,
-        leading_target: leading.clone(),
+        log_evidence: leading.log_evidence,
+        log_threshold: leading.log_threshold,
+        leading_target: leading.leading_target,
         exposed_failed_by_category: by_category(exposed_total),
         control_failed_by_category: by_category(control_total),
+        windows: Some(detector(windows)),
+        events: Some(detector(events)),
+        harm: harm.as_ref().map(from_harm),
+        guard_log_evidence: *guard_log_e,
+    }
+}
+
+fn detector(wealth: &Wealth) -> proto::Detector {
+    let Wealth {
+        log_e,
+        log_threshold,
+        target,
+    } = wealth;
+    proto::Detector {
+        log_evidence: *log_e,
+        log_threshold: *log_threshold,
+        leading_target: target.to_string(),
+    }
+}
+
+const fn from_harm(harm: &HarmBounds) -> proto::HarmBounds {
+    let HarmBounds {
+        lower,
+        upper,
+        margin,
+    } = harm;
+    proto::HarmBounds {
+        lower: *lower,
+        upper: *upper,
+        margin: *margin,
     }
 }
 

@@ -2,23 +2,24 @@
 //! each value with a format byte before it.
 
 use bytes::{Buf, BufMut, Bytes};
-use pinion_core::evidence::{Cell, Failure, Mark, Member, Order, Ordinal};
-use pinion_core::outcome::{Category, Fingerprint, Outcome};
+use pinion_core::evidence::{Cell, Failure, Mark, Member, Order, Ordinal, Traits};
+use pinion_core::outcome::{Category, Fingerprint, Outcome, Repeat};
 use pinion_core::time::Timestamp;
 
 use crate::store::{Error, Key};
 
 const FORMAT: u8 = 1;
 
-/// Cells of one value: 128 · 84 bytes stay below the limit of a value.
+/// Cells of one value: 128 · 117 bytes stay below the limit of a value.
 pub const CELLS_PER_CHUNK: u32 = 128;
 /// Members of one value.
 pub const MEMBERS_PER_CHUNK: usize = 1024;
 /// Ordinals of one value of history.
 pub const HISTORY_PER_CHUNK: u32 = 16_384;
 
-const CELL_BYTES: usize = 4 + 4 * 16 + 1 + 1 + 8;
-const MEMBER_BYTES: usize = 4 + 1 + 1 + 4;
+const TRAITS_BYTES: usize = 1 + 1 + 1 + 4;
+const CELL_BYTES: usize = 4 + 6 * 16 + 1 + 1 + 8 + TRAITS_BYTES;
+const MEMBER_BYTES: usize = 4 + TRAITS_BYTES;
 const ENTRY_BYTES: usize = 4 + 8 + 8 + 1 + 1 + 8;
 /// A mark that is not there.
 const NO_ORDER: u64 = u64::MAX;
@@ -59,8 +60,10 @@ pub fn encode_cells<'a>(cells: impl IntoIterator<Item = (Ordinal, &'a Cell)>) ->
     for (ordinal, cell) in cells {
         value.put_u32_le(ordinal.0);
         put_mark(&mut value, cell.polled);
+        put_mark(&mut value, cell.polled_again);
         put_mark(&mut value, cell.announced);
         put_mark(&mut value, cell.passed);
+        put_mark(&mut value, cell.dismissed);
         put_mark(&mut value, cell.failed.map(|failure| failure.mark));
         let failure = cell.failed;
         let category = failure.map_or(0, |failure| failure.category.index());
@@ -69,6 +72,10 @@ pub fn encode_cells<'a>(cells: impl IntoIterator<Item = (Ordinal, &'a Cell)>) ->
         let fingerprint = failure.and_then(|failure| failure.fingerprint);
         value.put_u8(u8::from(previous) | u8::from(fingerprint.is_some()) << 1);
         value.put_u64_le(fingerprint.map_or(0, |fingerprint| fingerprint.0));
+        put_traits(
+            &mut value,
+            failure.map_or_else(Traits::default, |failure| failure.traits),
+        );
     }
     value.into()
 }
@@ -81,10 +88,13 @@ pub fn decode_cells(key: &Key, value: &[u8]) -> Result<Vec<(Ordinal, Cell)>, Err
     rows(key, value, CELL_BYTES)?
         .map(|mut row| {
             let ordinal = Ordinal(row.get_u32_le());
-            let [polled, announced, passed, failed] = std::array::from_fn(|_| get_mark(&mut row));
+            let [polled, polled_again, announced, passed, dismissed, failed] =
+                std::array::from_fn(|_| get_mark(&mut row));
             let category = Category::from_index(usize::from(row.get_u8()));
             let flags = row.get_u8();
-            let fingerprint = (flags & 2 != 0).then_some(Fingerprint(row.get_u64_le()));
+            let fingerprint = Fingerprint(row.get_u64_le());
+            let fingerprint = (flags & 2 != 0).then_some(fingerprint);
+            let traits = get_traits(&mut row);
             let failed = match failed {
                 None => None,
                 Some(mark) => {
@@ -94,6 +104,7 @@ pub fn decode_cells(key: &Key, value: &[u8]) -> Result<Vec<(Ordinal, Cell)>, Err
                         category,
                         fingerprint,
                         previous_failed: flags & 1 != 0,
+                        traits,
                     })
                 }
             };
@@ -101,8 +112,10 @@ pub fn decode_cells(key: &Key, value: &[u8]) -> Result<Vec<(Ordinal, Cell)>, Err
                 ordinal,
                 Cell {
                     polled,
+                    polled_again,
                     announced,
                     passed,
+                    dismissed,
                     failed,
                 },
             ))
@@ -123,14 +136,30 @@ fn get_mark(row: &mut &[u8]) -> Option<Mark> {
     })
 }
 
+fn put_traits(value: &mut Vec<u8>, traits: Traits) {
+    value.put_u8(traits.stratum);
+    value.put_u8(traits.platform.unwrap_or(NO_SLOT));
+    value.put_u8(u8::from(traits.repeats) | u8::from(traits.regular) << 1);
+    value.put_u32_le(traits.partners);
+}
+
+fn get_traits(row: &mut &[u8]) -> Traits {
+    let (stratum, platform, flags) = (row.get_u8(), row.get_u8(), row.get_u8());
+    Traits {
+        stratum,
+        platform: (platform != NO_SLOT).then_some(platform),
+        partners: row.get_u32_le(),
+        repeats: flags & 1 != 0,
+        regular: flags & 2 != 0,
+    }
+}
+
 /// Members of a pool, as a value.
 pub fn encode_members(members: &[Member]) -> Bytes {
     let mut value = vec![FORMAT];
     for member in members {
         value.put_u32_le(member.ordinal.0);
-        value.put_u8(member.stratum);
-        value.put_u8(member.platform.unwrap_or(NO_SLOT));
-        value.put_u32_le(member.partners);
+        put_traits(&mut value, member.traits);
     }
     value.into()
 }
@@ -140,15 +169,9 @@ pub fn encode_members(members: &[Member]) -> Bytes {
 /// # Errors
 /// [`Error::Damaged`] if it holds none.
 pub fn decode_members(key: &Key, value: &[u8]) -> Result<Vec<Member>, Error> {
-    let members = rows(key, value, MEMBER_BYTES)?.map(|mut row| {
-        let ordinal = Ordinal(row.get_u32_le());
-        let (stratum, platform) = (row.get_u8(), row.get_u8());
-        Member {
-            ordinal,
-            stratum,
-            platform: (platform != NO_SLOT).then_some(platform),
-            partners: row.get_u32_le(),
-        }
+    let members = rows(key, value, MEMBER_BYTES)?.map(|mut row| Member {
+        ordinal: Ordinal(row.get_u32_le()),
+        traits: get_traits(&mut row),
     });
     Ok(members.collect())
 }
@@ -196,15 +219,15 @@ impl JournalRecord {
                 JournalEvent::Reported(Outcome::Passed) => (2, 0, None),
                 JournalEvent::Reported(Outcome::Failed {
                     category,
-                    fingerprint: None,
-                }) => (3, category.index(), None),
-                JournalEvent::Reported(Outcome::Failed {
-                    category,
                     fingerprint,
-                }) => (4, category.index(), fingerprint),
+                    repeat,
+                }) => {
+                    let kind = if fingerprint.is_some() { 4 } else { 3 };
+                    (kind, put_category(category, repeat), fingerprint)
+                }
             };
             value.put_u8(kind);
-            value.put_u8(u8::try_from(category).unwrap_or(0));
+            value.put_u8(category);
             value.put_u64_le(fingerprint.map_or(0, |fingerprint| fingerprint.0));
         }
         value.into()
@@ -219,18 +242,16 @@ impl JournalRecord {
             .map(|mut row| {
                 let (ordinal, report) = (Ordinal(row.get_u32_le()), row.get_u64_le());
                 let at = Timestamp::from_unix_ms(row.get_i64_le());
-                let (kind, category) = (
-                    row.get_u8(),
-                    Category::from_index(usize::from(row.get_u8())),
-                );
+                let (kind, category) = (row.get_u8(), get_category(row.get_u8()));
                 let fingerprint = (kind == 4).then_some(Fingerprint(row.get_u64_le()));
                 let event = match (kind, category) {
                     (0, _) => JournalEvent::Polled,
                     (1, _) => JournalEvent::Reported(Outcome::Started),
                     (2, _) => JournalEvent::Reported(Outcome::Passed),
-                    (3 | 4, Some(category)) => JournalEvent::Reported(Outcome::Failed {
+                    (3 | 4, Some((category, repeat))) => JournalEvent::Reported(Outcome::Failed {
                         category,
                         fingerprint,
+                        repeat,
                     }),
                     _ => return Err(damaged(key, "it names no event")),
                 };
@@ -244,6 +265,48 @@ impl JournalRecord {
             .collect();
         Ok(Self { entries: entries? })
     }
+}
+
+/// A failure's category, and in the upper half of the byte what came of its repetition.
+fn put_category(category: Category, repeat: Repeat) -> u8 {
+    let repeat = match repeat {
+        Repeat::NotRepeated => 0,
+        Repeat::Passed => 1,
+        Repeat::Failed => 2,
+    };
+    u8::try_from(category.index()).unwrap_or(0) | repeat << 4
+}
+
+fn get_category(byte: u8) -> Option<(Category, Repeat)> {
+    let repeat = match byte >> 4 {
+        0 => Repeat::NotRepeated,
+        1 => Repeat::Passed,
+        2 => Repeat::Failed,
+        _ => return None,
+    };
+    Some((Category::from_index(usize::from(byte & 0x0f))?, repeat))
+}
+
+/// What failures looked like, each with the place at which it was first seen, as a value.
+pub fn encode_looks(looks: &[(Fingerprint, Order)]) -> Bytes {
+    let mut value = vec![FORMAT];
+    for (fingerprint, order) in looks {
+        value.put_u64_le(fingerprint.0);
+        value.put_u64_le(order.as_u64());
+    }
+    value.into()
+}
+
+/// The looks of a value.
+///
+/// # Errors
+/// [`Error::Damaged`] if it holds none.
+pub fn decode_looks(key: &Key, value: &[u8]) -> Result<Vec<(Fingerprint, Order)>, Error> {
+    let look = |mut row: &[u8]| {
+        let fingerprint = Fingerprint(row.get_u64_le());
+        (fingerprint, Order::from_u64(row.get_u64_le()))
+    };
+    Ok(rows(key, value, 16)?.map(look).collect())
 }
 
 /// Ids of folded reports, as a value.
@@ -363,14 +426,36 @@ mod tests {
             category: Category::Crash,
             fingerprint: Some(Fingerprint(u64::MAX)),
             previous_failed: true,
+            traits: Traits {
+                stratum: 4,
+                platform: Some(7),
+                partners: 1 << 31 | 1,
+                repeats: true,
+                regular: false,
+            },
+        };
+        let bare = Failure {
+            fingerprint: None,
+            traits: Traits::default(),
+            ..failed
         };
         let full = Cell {
             polled: Some(mark(1)),
+            polled_again: Some(mark(4)),
+            dismissed: Some(mark(5)),
             announced: Some(mark(2)),
             passed: Some(mark(3)),
             failed: Some(failed),
         };
-        let cells = vec![(Ordinal(0), Cell::default()), (Ordinal(u32::MAX), full)];
+        let plain = Cell {
+            failed: Some(bare),
+            ..Cell::default()
+        };
+        let cells = vec![
+            (Ordinal(0), Cell::default()),
+            (Ordinal(1), plain),
+            (Ordinal(u32::MAX), full),
+        ];
         let value = encode_cells(cells.iter().map(|(ordinal, cell)| (*ordinal, cell)));
         assert_eq!(decode_cells(&key(), &value).expect("decodes"), cells);
         assert!(CELLS_PER_CHUNK as usize * CELL_BYTES < crate::store::VALUE_BYTES_MAX);
@@ -378,16 +463,18 @@ mod tests {
 
     #[test]
     fn journal_records_survive_their_encoding() {
-        let failed = |fingerprint| Outcome::Failed {
+        let failed = |fingerprint, repeat| Outcome::Failed {
             category: Category::Build,
             fingerprint,
+            repeat,
         };
         let events = [
             JournalEvent::Polled,
             JournalEvent::Reported(Outcome::Started),
             JournalEvent::Reported(Outcome::Passed),
-            JournalEvent::Reported(failed(None)),
-            JournalEvent::Reported(failed(Some(Fingerprint(7)))),
+            JournalEvent::Reported(failed(None, Repeat::NotRepeated)),
+            JournalEvent::Reported(failed(None, Repeat::Passed)),
+            JournalEvent::Reported(failed(Some(Fingerprint(7)), Repeat::Failed)),
         ];
         let entry = |event| JournalEntry {
             ordinal: Ordinal(5),

@@ -1,0 +1,103 @@
+//! One thing that was looked at, and what to do about it.
+
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::terminal::clean;
+
+/// How it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and not as well as it could.
+    Warning,
+    /// Something does not work.
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) state: State,
+    found: String,
+    next: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            name,
+            state: State::Ok,
+            found: found.into(),
+            next: None,
+        }
+    }
+
+    pub(super) fn warning(
+        name: &'static str,
+        found: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self {
+            state: State::Warning,
+            next: Some(next.into()),
+            ..Self::ok(name, found)
+        }
+    }
+
+    pub(super) fn problem(
+        name: &'static str,
+        found: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self {
+            state: State::Problem,
+            ..Self::warning(name, found, next)
+        }
+    }
+
+    /// A problem in the words of a failure.
+    pub(super) fn of_failure(name: &'static str, failure: Failure) -> Self {
+        Self {
+            state: State::Problem,
+            next: failure.next_steps.first().cloned(),
+            ..Self::ok(name, failure.to_string())
+        }
+    }
+
+    /// A line, and what to do in one below it; names take `width` columns.
+    pub(super) fn line(&self, width: usize) -> String {
+        let (word, color) = match self.state {
+            State::Ok => ("ok", AnsiColor::Green),
+            State::Warning => ("warning", AnsiColor::Yellow),
+            State::Problem => ("problem", AnsiColor::Red),
+        };
+        let style = Style::new().fg_color(Some(color.into()));
+        let found = clean(&self.found);
+        let mut text = format!(
+            "{style}{word:<7}{style:#}  {:<width$}  {found}\n",
+            self.name
+        );
+        if let Some(next) = &self.next {
+            text.push_str(&format!(
+                "{:7}  {:<width$}  next: {}\n",
+                "",
+                "",
+                clean(next)
+            ));
+        }
+        text
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let state = match self.state {
+            State::Ok => "ok",
+            State::Warning => "warning",
+            State::Problem => "problem",
+        };
+        json!({ "name": self.name, "state": state, "found": self.found, "next": self.next })
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line, as typed. What the arguments mean is decided in `command/`.
 
 pub(crate) mod environment;
+pub(crate) mod policy;
 pub(crate) mod release;
 
 #[cfg(test)]
@@ -135,6 +136,9 @@ pub(crate) enum Command {
     /// Start, watch and stop rollouts.
     #[command(subcommand)]
     Rollout(release::Rollout),
+    /// Check a policy, and simulate what it would do.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Create, list and revoke tokens.
     #[command(subcommand)]
     Token(release::Token),

@@ -14,6 +14,7 @@ mod leave;
 mod man;
 mod now;
 mod pin_set;
+mod policy;
 mod repeat;
 mod report;
 mod report_files;
@@ -74,6 +75,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Never(args) => hold::never(session, args).await,
         Command::Now(args) => now::now(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
+        Command::Policy(args) => policy::policy(session, &args),
         Command::PinSet(args) => pin_set::pin_set(session, args).await,
         Command::Token(args) => token::token(session, args).await,
         Command::Completions(args) => completions::completions(session, &args),

@@ -3,6 +3,7 @@
 mod args;
 mod checkout;
 mod command;
+mod effective_policy;
 mod exit;
 mod failure;
 mod policy_file;

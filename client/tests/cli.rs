@@ -19,6 +19,8 @@ mod doctor_facts;
 mod ingest_facts;
 #[path = "cli/offline_facts.rs"]
 mod offline_facts;
+#[path = "cli/policy_facts.rs"]
+mod policy_facts;
 #[path = "cli/real_tool_facts.rs"]
 mod real_tool_facts;
 #[path = "cli/report_facts.rs"]

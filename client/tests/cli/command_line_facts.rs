@@ -51,6 +51,8 @@ fn every_subcommand_has_help() {
         "rollout abort",
         "rollout rollback",
         "rollout history",
+        "policy check",
+        "policy simulate",
         "token create",
         "token list",
         "token revoke",

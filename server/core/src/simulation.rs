@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::mixture::Target;
 use crate::policy::Policy;
 
+use random::Random;
 use world::World;
 
 /// Working hours of a day.
@@ -37,16 +38,9 @@ const RUN_FAILS: f64 = 0.8;
 /// What is simulated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
-    /// Stages, bakes, `alpha` and the least number of environments; bakes are rounded up to hours.
+    /// Its bakes are rounded up to hours, its calendar and minimum age are not asked, and who pauses on harm
+    /// is taken to roll back at once.
     pub policy: Policy,
-    /// The chance that everybody gets a candidate whose harm is the margin or more, in (0, 1).
-    pub beta: f64,
-    /// The harm to exclude, in (0, 0.9]; none: what the fleet can resolve.
-    pub margin: Option<f64>,
-    /// What is done where harm above the margin cannot be excluded.
-    pub on_inconclusive: OnInconclusive,
-    /// Whether failing runs are repeated with the baseline, and count only if that passes.
-    pub repeat_failures: bool,
     /// Whether what follows the pilot begins with a working day, rather than as soon as the pilot is over.
     pub whole_days: bool,
     /// How the share is raised.
@@ -62,15 +56,6 @@ pub struct Scenario {
     pub unrest: bool,
     /// The part of the environments that sends 50 failing runs an hour, whatever version it has.
     pub noisy: f64,
-}
-
-/// What is done where harm above the margin cannot be excluded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnInconclusive {
-    /// The share stays until a person decides.
-    Wait,
-    /// Everybody gets the candidate.
-    Complete,
 }
 
 /// How the share is raised and taken back.
@@ -139,10 +124,6 @@ impl Scenario {
     pub const fn new(policy: Policy, environments: u32, failure_rate: f64) -> Self {
         Self {
             policy,
-            beta: 0.05,
-            margin: None,
-            on_inconclusive: OnInconclusive::Wait,
-            repeat_failures: false,
             whole_days: false,
             rule: Rule::Pinion,
             environments,
@@ -165,6 +146,11 @@ pub fn simulate(scenario: &Scenario, seed: u64) -> Course {
 /// the harm; [`Harm::BreakWithOther`] needs the first two. As partners they are called as [`name`] says.
 pub fn simulate_together(scenario: &Scenario, rollouts: u32, seed: u64) -> Vec<Course> {
     World::new(scenario, rollouts.clamp(1, 31), seed).run()
+}
+
+/// The seed of the `number`-th of many simulations; those of different base seeds have nothing in common.
+pub fn seed_of(base: u64, number: u64) -> u64 {
+    Random::new(base, number).bits()
 }
 
 /// What the rollout of this number, counted from 0, is called in [`Target::Pair`].

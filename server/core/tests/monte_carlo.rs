@@ -17,10 +17,8 @@ const UNLIKELY: f64 = 1e-4;
 fn a_harmless_candidate_is_rolled_back_no_more_often_than_promised() {
     for (environments, count) in [(50, 300), (500, 60)] {
         for repeat_failures in [false, true] {
-            let scenario = Scenario {
-                repeat_failures,
-                ..scenario(environments, Harm::None)
-            };
+            let mut scenario = scenario(environments, Harm::None);
+            scenario.policy.repeat_failures = repeat_failures;
             let tally = tally(&scenario, count);
             assert_at_most(tally.rolled_back(), scenario.policy.alpha, count);
         }
@@ -54,15 +52,13 @@ fn a_fixed_threshold_does_not_keep_that_promise() {
 #[test]
 fn a_harm_above_the_margin_reaches_everybody_no_more_often_than_promised() {
     // Detectors that hardly ever fire leave it to clearance.
-    let mut scenario = Scenario {
-        margin: Some(0.1),
-        repeat_failures: true,
-        ..scenario(50, Harm::BadDays(0.25))
-    };
+    let mut scenario = scenario(50, Harm::BadDays(0.25));
+    scenario.policy.margin = Some(0.1);
+    scenario.policy.repeat_failures = true;
     scenario.policy.alpha = 1e-9;
     let tally = tally(&scenario, 200);
     assert!(tally.waiting() > 0.2, "clearance is not asked: {tally:?}");
-    assert_at_most(tally.complete(), scenario.beta, 200);
+    assert_at_most(tally.complete(), scenario.policy.beta, 200);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) fn print(arguments: &Arguments) -> usize {
             for world in &arguments.worlds {
                 for repeat_failures in &arguments.repeats {
                     let mut scenario = Scenario::new(Policy::default(), *environments, *rate);
-                    scenario.repeat_failures = *repeat_failures;
+                    scenario.policy.repeat_failures = *repeat_failures;
                     scenario.whole_days = arguments.whole_days;
                     scenario.unrest = *world == World::Unrest;
                     scenario.noisy = if *world == World::Noisy { 0.01 } else { 0.0 };
@@ -115,7 +115,8 @@ fn row(arguments: &Arguments, scenario: &Scenario, world: World) -> usize {
     for (index, tally) in harmful.iter().enumerate() {
         let median = tally.harmed(0.5).unwrap_or(0);
         let excused = index > 0
-            && promise.is_some_and(|promise| promise.needs_repeats && !scenario.repeat_failures);
+            && promise
+                .is_some_and(|promise| promise.needs_repeats && !scenario.policy.repeat_failures);
         let bound = bounds
             .map(|bounds| bounds[index])
             .filter(|bound| *bound < u32::MAX && !excused);
@@ -130,7 +131,7 @@ fn row(arguments: &Arguments, scenario: &Scenario, world: World) -> usize {
         scenario.environments,
         (scenario.failure_rate * 100.0).round(),
         world.as_str(),
-        if scenario.repeat_failures {
+        if scenario.policy.repeat_failures {
             "repeated"
         } else {
             "raw"

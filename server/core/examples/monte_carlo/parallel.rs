@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pinion_core::simulation::seed_of;
+
 /// What `simulate` makes of each of `count` seeds, merged.
 pub(crate) fn merged<T: Default + Send>(
     seed: u64,
@@ -17,8 +19,7 @@ pub(crate) fn merged<T: Default + Send>(
             if number >= count {
                 return part;
             }
-            // Far apart, so that two base seeds share no simulation.
-            simulate((seed << 32) + number, &mut part);
+            simulate(seed_of(seed, number), &mut part);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

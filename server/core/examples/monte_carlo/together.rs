@@ -48,7 +48,7 @@ pub(crate) fn print(arguments: &Arguments) -> usize {
             for rollouts in &arguments.together {
                 for (label, harm) in harms {
                     let mut scenario = Scenario::new(Policy::default(), *environments, 0.15);
-                    scenario.repeat_failures = *repeat_failures;
+                    scenario.policy.repeat_failures = *repeat_failures;
                     scenario.harm = harm;
                     missed += row(arguments, &scenario, *rollouts, label);
                 }
@@ -80,7 +80,7 @@ fn row(arguments: &Arguments, scenario: &Scenario, rollouts: u32, label: &str) -
         "{:>6} {:>3}% {:<8} {:>8} {:<12} {:>9} {:>9} {:>9} {:>11.1}% {:>12}",
         scenario.environments,
         (scenario.failure_rate * 100.0).round(),
-        if scenario.repeat_failures {
+        if scenario.policy.repeat_failures {
             "repeated"
         } else {
             "raw"

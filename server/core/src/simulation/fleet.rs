@@ -119,7 +119,7 @@ fn fails_on_a_day(
     random: &mut Random,
 ) -> bool {
     if environment.noisy {
-        return !scenario.repeat_failures
+        return !scenario.policy.repeat_failures
             || random.chance(1.0 - (1.0 - noisy_repeat_passes()).powi(i32::from(DAY_H)));
     }
     let is_bad = random.chance(environment.propensity);
@@ -134,7 +134,7 @@ fn fails_on_a_day(
 
 /// The chance that a bad day counts as failing, by the hour in which it begins.
 fn day_fails(scenario: &Scenario) -> [f64; DAY_H as usize] {
-    let hour = if scenario.repeat_failures {
+    let hour = if scenario.policy.repeat_failures {
         RUN_FAILS * BROKEN_REPEAT_PASSES
     } else {
         RUN_FAILS

@@ -8,13 +8,14 @@ use crate::evidence::Ordinal;
 use crate::guard::AssignmentGuard;
 use crate::mixture::{PAIR_SLOTS, Target};
 use crate::path::{self, POPULATION_MIN, Step};
+use crate::policy::OnInconclusive;
 use crate::prediction::{Prediction, STRATA};
 use crate::window_bet::{Counts, EpochRates, Reveal, WindowBet};
 
 use super::cohort::Cohort;
 use super::fleet::Environment;
 use super::world::{FailingRun, Partners};
-use super::{DAY_H, Ending, OnInconclusive, Scenario, hours};
+use super::{DAY_H, Ending, Scenario, hours};
 
 /// The platforms of the fleet, the rare one last.
 const PLATFORMS: [&str; 2] = ["common", "rare"];
@@ -86,6 +87,7 @@ impl Trial {
     ) -> Self {
         let variance = prediction.variance;
         let margin = scenario
+            .policy
             .margin
             .unwrap_or_else(|| margin(scenario.environments, variance));
         let environments = scenario.environments as usize;
@@ -95,7 +97,7 @@ impl Trial {
             variance,
             windows: WindowBet::new(scenario.policy.alpha, &PLATFORMS),
             events: EventBet::new(scenario.policy.alpha, &PLATFORMS),
-            clearance: Clearance::new(margin, variance, scenario.beta),
+            clearance: Clearance::new(margin, variance, scenario.policy.beta),
             guard: AssignmentGuard::default(),
             place: None,
             epoch: Epoch {
@@ -246,12 +248,12 @@ impl Trial {
             }
             if is_watched(self.events.log_e()) && self.watched < WATCHES_MAX {
                 self.watched += 1;
-                self.due = hour + u32::from(DAY_H);
+                self.due = hour + hours(scenario.policy.bake);
                 return;
             }
             self.watched = 0;
         }
-        match (next, scenario.on_inconclusive) {
+        match (next, scenario.policy.on_inconclusive) {
             (Some((step, share)), _) => self.begin_epoch(step, share, fleet, partners),
             (None, OnInconclusive::Complete) => {
                 self.begin_epoch(Step::Full, Share::ONE, fleet, partners);
@@ -328,7 +330,7 @@ impl Trial {
         }
         let exposed = self.cohort.exposes(run.index);
         let revealed = self.reveal_failure(run, exposed, names);
-        let rate = if run.previous_failed && !scenario.repeat_failures {
+        let rate = if run.previous_failed && !scenario.policy.repeat_failures {
             RATE_ALREADY_FAILING
         } else {
             self.prediction.rates[usize::from(self.epoch.strata[run.index])]

@@ -201,8 +201,8 @@ impl<'a> World<'a> {
             .sum();
         let latest = self.begins.iter().max().copied().unwrap_or(0);
         // The second half in two more steps, each after a watch.
-        let detours = 2 * bake;
-        HORIZON_H.max(planned + detours + 2 * u32::from(DAY_H)) + latest
+        let detours = 4 * bake;
+        HORIZON_H.max(planned + detours) + latest
     }
 
     fn end_day(&mut self) {
@@ -374,7 +374,7 @@ impl<'a> World<'a> {
         self.last_failed[index] = hour + 1;
         // With the baseline, what the candidate or a flake has broken passes; what is broken does not.
         let passes = !causes.has(Causes::BROKEN) || causes.has(Causes::REPEAT_PASSES);
-        if self.scenario.repeat_failures && !passes {
+        if self.scenario.policy.repeat_failures && !passes {
             return;
         }
         self.failed_today[index] = true;

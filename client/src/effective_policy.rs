@@ -1,0 +1,171 @@
+//! What a policy comes to: defaults for what it leaves out, and whether it is valid. As the server does it.
+
+use std::time::Duration;
+
+use pinion_client::v1;
+use pinion_core::calendar::{Calendar, Freeze};
+use pinion_core::draw::Share;
+use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
+use pinion_core::time::Timestamp;
+
+/// The policy with every default that the server would fill in.
+pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
+    let default = Policy::default();
+    if policy.stages.is_empty() {
+        policy.stages = default.stages.iter().map(|share| share.value()).collect();
+    }
+    policy.pilot.get_or_insert(default.pilot);
+    policy.pilot_bake.get_or_insert(to_wire(default.pilot_bake));
+    policy.bake.get_or_insert(to_wire(default.bake));
+    policy.alpha.get_or_insert(default.alpha);
+    policy.beta.get_or_insert(default.beta);
+    policy
+        .minimum_environments
+        .get_or_insert(default.minimum_environments);
+    policy
+        .minimum_age
+        .get_or_insert(to_wire(default.minimum_age));
+    if policy.on_harm() == v1::OnHarm::Unspecified {
+        policy.on_harm = v1::OnHarm::RollBack.into();
+    }
+    if policy.on_inconclusive() == v1::OnInconclusive::Unspecified {
+        policy.on_inconclusive = v1::OnInconclusive::Wait.into();
+    }
+    if policy.overlap() == v1::Overlap::Unspecified {
+        policy.overlap = v1::Overlap::Refuse.into();
+    }
+    policy
+        .open_rollouts_max
+        .get_or_insert(default.open_rollouts_max);
+    let calendar = policy.calendar.get_or_insert_default();
+    let default = default.calendar;
+    if calendar.time_zone.is_empty() {
+        calendar.time_zone = default.time_zone;
+    }
+    if calendar.days.is_empty() {
+        let open = (1..).zip(default.days).filter(|(_, open)| *open);
+        calendar.days = open.map(|(day, _)| day).collect();
+    }
+    calendar
+        .opens_minute
+        .get_or_insert(default.opens_minute.into());
+    calendar
+        .closes_minute
+        .get_or_insert(default.closes_minute.into());
+    policy
+}
+
+/// The policy as decisions are made by it; `policy` has its defaults.
+///
+/// # Errors
+/// In words, the first value that is refused.
+pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
+    let default = Policy::default();
+    let stages = policy.stages.iter().map(|share| Share::new(*share));
+    let effective = Policy {
+        stages: stages
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("`stages`: {error}"))?,
+        pilot: policy.pilot.unwrap_or(default.pilot),
+        pilot_bake: of_wire(policy.pilot_bake.as_ref()),
+        bake: of_wire(policy.bake.as_ref()),
+        alpha: policy.alpha.unwrap_or(default.alpha),
+        beta: policy.beta.unwrap_or(default.beta),
+        margin: policy.margin,
+        minimum_environments: policy.minimum_environments.unwrap_or_default(),
+        minimum_age: of_wire(policy.minimum_age.as_ref()),
+        on_harm: match policy.on_harm() {
+            v1::OnHarm::Pause => OnHarm::Pause,
+            v1::OnHarm::Unspecified | v1::OnHarm::RollBack => OnHarm::RollBack,
+        },
+        on_inconclusive: match policy.on_inconclusive() {
+            v1::OnInconclusive::Complete => OnInconclusive::Complete,
+            v1::OnInconclusive::Unspecified | v1::OnInconclusive::Wait => OnInconclusive::Wait,
+        },
+        repeat_failures: policy.repeat_failures,
+        overlap: match policy.overlap() {
+            v1::Overlap::Supersede => Overlap::Supersede,
+            v1::Overlap::Unspecified | v1::Overlap::Refuse => Overlap::Refuse,
+        },
+        open_rollouts_max: policy.open_rollouts_max.unwrap_or_default(),
+        calendar: calendar(&policy.calendar.clone().unwrap_or_default()),
+    };
+    effective.validate().map_err(|error| error.to_string())?;
+    Ok(effective)
+}
+
+fn calendar(calendar: &v1::Calendar) -> Calendar {
+    let mut days = [false; 7];
+    for day in &calendar.days {
+        let place = usize::try_from(*day)
+            .ok()
+            .and_then(|day| day.checked_sub(1));
+        if let Some(open) = place.and_then(|place| days.get_mut(place)) {
+            *open = true;
+        }
+    }
+    let minute = |minute: Option<u32>| minute.and_then(|m| u16::try_from(m).ok()).unwrap_or(0);
+    let moment = |time: &Option<prost_types::Timestamp>| {
+        let time = time.unwrap_or_default();
+        Timestamp::from_unix_ms(time.seconds.saturating_mul(1000))
+    };
+    let freeze = |freeze: &v1::Freeze| Freeze {
+        start: moment(&freeze.start_time),
+        end: moment(&freeze.end_time),
+        reason: freeze.reason.clone(),
+    };
+    Calendar {
+        time_zone: calendar.time_zone.clone(),
+        days,
+        opens_minute: minute(calendar.opens_minute),
+        closes_minute: minute(calendar.closes_minute),
+        freezes: calendar.freezes.iter().map(freeze).collect(),
+    }
+}
+
+fn to_wire(duration: Duration) -> prost_types::Duration {
+    crate::times::HumanDuration(duration).to_wire()
+}
+
+fn of_wire(duration: Option<&prost_types::Duration>) -> Duration {
+    duration.map_or(Duration::ZERO, |duration| {
+        crate::times::HumanDuration::of_wire(duration).0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_says_nothing_is_the_default_one() {
+        let policy = with_defaults(v1::Policy::default());
+        assert_eq!(effective(&policy), Ok(Policy::default()));
+        assert_eq!(with_defaults(policy.clone()), policy);
+    }
+
+    #[test]
+    fn what_is_said_is_kept_and_checked() {
+        let policy = with_defaults(v1::Policy {
+            stages: vec![0.5, 0.2],
+            ..Default::default()
+        });
+        assert!(
+            effective(&policy)
+                .expect_err("stages fall")
+                .contains("0.5, 0.2")
+        );
+        let policy = with_defaults(v1::Policy {
+            alpha: Some(0.01),
+            calendar: Some(v1::Calendar {
+                days: vec![6, 7],
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+        let policy = effective(&policy).expect("a policy");
+        assert!((policy.alpha - 0.01).abs() < 1e-12);
+        let weekend = [false, false, false, false, false, true, true];
+        assert_eq!(policy.calendar.days, weekend);
+    }
+}

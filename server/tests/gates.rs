@@ -87,8 +87,9 @@ impl Stage {
             link: "https://ci.example/job/1".to_owned(),
             ..Default::default()
         };
-        let answer = self.gates().report_gate(with_token(request, &self.ci));
-        Ok(answer.await?.into_inner())
+        let mut client = self.gates();
+        let answer = client.report_gate(with_token(request, &self.ci)).await?;
+        Ok(answer.into_inner())
     }
 
     /// Takes the gate of a consumer and reports a run; where the gate stands then.
@@ -103,8 +104,9 @@ impl Stage {
             consumer: consumer.to_owned(),
             ..Default::default()
         };
-        let answer = self.gates().list_gates(with_token(request, &self.ci));
-        Ok(answer.await?.into_inner().gates)
+        let mut client = self.gates();
+        let answer = client.list_gates(with_token(request, &self.ci)).await?;
+        Ok(answer.into_inner().gates)
     }
 
     async fn start(&self, package: &str) -> String {

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pinion_core::time::Timestamp;
 use pinion_server::app::{App, World};
@@ -44,7 +43,6 @@ const TUESDAY_TEN: Timestamp = Timestamp::from_unix_ms(1_709_632_800_000);
 struct Place {
     dir: TempDir,
     app: App,
-    clock: Arc<ManualClock>,
     manager: String,
     ci: String,
 }
@@ -69,7 +67,6 @@ impl Place {
         let mut place = Self {
             dir,
             app,
-            clock,
             manager: admin.clone(),
             ci: String::new(),
         };
@@ -208,13 +205,16 @@ async fn what_cannot_be_reported_is_said() {
     let (code, err) = place.gate(&["--no-verify", "--", "no-such-command"]).await;
     assert_eq!(code, Some(127), "{err}");
     assert!(err.contains("nothing is reported"), "{err}");
-    let (code, err) = place.gate(&["--", "true"]).await;
-    assert_eq!(code, Some(0), "another job would have it: {err}");
-    place.clock.advance(Duration::from_secs(2 * 3600));
+    assert!(err.contains("the gate waits for another job"), "{err}");
+    let (code, err) = place.gate(&["--tool", "npm", "--", "true"]).await;
+    assert_eq!(code, Some(2), "not of this ecosystem: {err}");
+    let (code, err) = place.gate(&["--link", "job 7", "--", "true"]).await;
+    assert_eq!(code, Some(2), "before anything is taken: {err}");
     let (code, err) = place.gate(&["--", "sh", "-c", "kill -TERM $$"]).await;
     assert_eq!(code, Some(143), "{err}");
     assert!(err.contains("the command was stopped"), "{err}");
-    assert!(place.shown(&id).await.contains("1 lease ran out"));
+    let shown = place.shown(&id).await;
+    assert!(shown.contains("nova: waiting\n"), "given back: {shown}");
     let (code, err) = place.gate(&["--consumer", "nowa", "--", "true"]).await;
     assert_eq!(code, Some(2), "given twice: {err}");
     let unknown = ["gate", "run", "--consumer", "nowa", "--", "true"];
@@ -281,7 +281,6 @@ async fn with_real_pip_a_bad_candidate_is_stopped_and_a_good_one_begins() {
     let (code, err) = place.gate(&stale).await;
     assert_eq!(code, Some(1), "shapes 2.0 is still installed: {err}");
     assert!(err.contains("shapes 2.0 is there, not 3.0"), "{err}");
-    place.clock.advance(Duration::from_secs(2 * 3600));
     let (code, err) = place.gate(&command).await;
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("reported: passed"), "{err}");

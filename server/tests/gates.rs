@@ -261,6 +261,32 @@ async fn the_same_report_again_changes_nothing_and_another_one_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_is_given_back_can_be_taken_at_once() {
+    let stage = Stage::with_gates(&["nova"]).await;
+    stage.start("requests").await;
+    let lease = stage.lease("nova").await;
+    let release = async |token: &str| {
+        let request = proto::ReleaseGateRequest {
+            lease_id: lease.lease_id.clone(),
+        };
+        let request = with_token(request, token);
+        let answer = stage.gates().release_gate(request).await?;
+        Ok::<_, Status>(answer.into_inner().gate.unwrap())
+    };
+    let refused = release(&stage.server.team).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(
+        release(&stage.ci).await.unwrap().state(),
+        GateState::Waiting
+    );
+    let next = stage.lease("nova").await;
+    assert_eq!(next.gate.as_ref().unwrap().lapsed_leases, 0);
+    let late = release(&stage.ci).await.unwrap_err();
+    assert_eq!(late.code(), Code::FailedPrecondition);
+    stage.report(&next, Outcome::Passed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leases_and_gates_outlive_a_restart() {
     let mut stage = Stage::with_gates(&["nova"]).await;
     let id = stage.start("requests").await;

@@ -47,8 +47,8 @@ found not to have taken, a run that passed is not reported and pinion exits with
 install elsewhere, such as tox.
 
 A failing run is repeated by the next job that takes the gate, until one passes or as many in a row failed as the \
-policy's gate_runs. Nothing is reported of a command that somebody stopped, by Ctrl-C or SIGTERM: its gate waits \
-again when the lease runs out.
+policy's gate_runs. Nothing is reported of a command that somebody stopped, by Ctrl-C or SIGTERM, or that could \
+not be run: its gate waits again at once.
 
 pinion exits as the command did (see `pinion run`). When the command passed and its report was not taken, it exits \
 with 5 if the server is away, else with 1.
@@ -74,7 +74,7 @@ pub(crate) struct RunGate {
     #[arg(long, visible_alias = "junit", value_name = "FILE")]
     pub(crate) report: Vec<PathBuf>,
     /// Where to see more, for people; without it: the job's page, where GitHub, GitLab or Jenkins tell it.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_link)]
     pub(crate) link: Option<String>,
     /// The tool that the pins are for; without it: what lockfiles and manifests tell.
     #[arg(long, value_name = "NAME", value_parser = tool())]
@@ -93,4 +93,37 @@ pub(crate) struct RunGate {
         value_name = "COMMAND"
     )]
     pub(crate) command: Vec<OsString>,
+}
+
+/// The longest link that a server takes, in bytes.
+const LINK_BYTES_MAX: usize = 500;
+
+/// Whether a text is a link that a server takes.
+pub(crate) fn is_link(text: &str) -> bool {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_web && is_plain && text.len() <= LINK_BYTES_MAX
+}
+
+fn parse_link(text: &str) -> Result<String, String> {
+    match is_link(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "give an http or https address of at most {LINK_BYTES_MAX} bytes"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_an_address_for_a_browser() {
+        assert!(is_link("https://ci.example/job/1"));
+        let long = format!("https://{}", "x".repeat(500));
+        for text in ["", "job 1", "javascript:alert(1)", "https://a b", &long] {
+            assert!(parse_link(text).is_err(), "{text}");
+        }
+    }
 }

@@ -143,6 +143,17 @@ impl Gate {
         })
     }
 
+    /// The gate given back by a job that did not run; `None` if the job does not have it any more.
+    pub fn release(&self, id: &LeaseId, now: Timestamp) -> Option<Self> {
+        match self.standing(now) {
+            GateState::Leased(lease) if lease.id == *id => Some(Self {
+                state: GateState::Waiting,
+                ..self.clone()
+            }),
+            _ => None,
+        }
+    }
+
     /// The gate after a run; `None` if that very report was made before. `runs_max`: so many failing runs in a
     /// row fail the gate, 1 or more.
     ///
@@ -268,6 +279,14 @@ mod tests {
         assert_eq!((again.lapsed, again.runs.len()), (1, 0));
         let lost = run(1, None, NOON);
         assert_eq!(again.report(lost, 3), Err(ReportError::LeaseLost));
+    }
+
+    #[test]
+    fn a_gate_that_is_given_back_waits_at_once_and_only_its_holder_can_do_that() {
+        let leased = gate().lease(lease(1), NOON).expect("it waits");
+        assert_eq!(leased.release(&lease(2).id, NOON), None);
+        assert_eq!(leased.release(&lease(1).id, NOON), Some(gate()));
+        assert_eq!(leased.release(&lease(1).id, NOON.plus(HOUR)), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use pinion_core::time::Timestamp;
 
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
-use crate::snapshot::{PinSetEntry, Snapshot};
+use crate::snapshot::{PinSetEntry, Snapshot, Stored};
 use crate::store::keys;
 use crate::store::records::{Role, encode};
 
@@ -182,14 +182,7 @@ impl Controller {
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let now = self.clock.now();
-        let (id, stored) = snapshot
-            .gate_of_lease(&report.lease)
-            .ok_or_else(lease_lost)?;
-        let rollout = &snapshot
-            .rollout(id)
-            .ok_or_else(|| Refusal::no_rollout(id))?
-            .record;
-        caller.require_pin_set(&rollout.pin_set)?;
+        let (rollout, stored) = leased(&snapshot, caller, &report.lease)?;
         let run = Run {
             lease: report.lease,
             by: caller.actor.clone(),
@@ -211,12 +204,8 @@ impl Controller {
         let gate = match after {
             None => Gate::clone(&stored.record),
             Some(gate) => {
-                let mut draft = Draft::default();
-                let key = keys::gate(id, &gate.consumer);
-                draft.replace(key, stored.modified, encode(&gate));
-                self.commit(draft).await?;
-                self.wake_promotion();
-                tracing::info!(rollout = %id, consumer = %gate.consumer, state = ?gate.state, actor = %caller.actor, "a gate was reported");
+                self.replace_gate(rollout, stored, &gate).await?;
+                tracing::info!(rollout = %rollout.id, consumer = %gate.consumer, state = ?gate.state, actor = %caller.actor, "a gate was reported");
                 gate
             }
         };
@@ -225,6 +214,60 @@ impl Controller {
             is_repeated,
         })
     }
+
+    /// Gives a gate back that was not run; one that the job does not have any more stays as it is.
+    ///
+    /// # Errors
+    /// If there never was such a lease.
+    pub async fn release_gate(
+        &self,
+        caller: &Identity,
+        lease: &LeaseId,
+    ) -> Result<GateStanding, Refusal> {
+        caller.require(&[Role::Ci, Role::ReleaseManager])?;
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let now = self.clock.now();
+        let (rollout, stored) = leased(&snapshot, caller, lease)?;
+        let gate = match stored.record.release(lease, now) {
+            None => Gate::clone(&stored.record),
+            Some(gate) => {
+                self.replace_gate(rollout, stored, &gate).await?;
+                gate
+            }
+        };
+        Ok(standing(Arc::clone(rollout), gate, now))
+    }
+
+    /// Writes what became of a gate. The caller holds the lock.
+    async fn replace_gate(
+        &self,
+        rollout: &Rollout,
+        stored: &Stored<Gate>,
+        gate: &Gate,
+    ) -> Result<(), Refusal> {
+        let mut draft = Draft::default();
+        let key = keys::gate(&rollout.id, &gate.consumer);
+        draft.replace(key, stored.modified, encode(gate));
+        self.commit(draft).await?;
+        self.wake_promotion();
+        Ok(())
+    }
+}
+
+/// The gate that a lease is or was of, with its rollout.
+fn leased<'a>(
+    snapshot: &'a Snapshot,
+    caller: &Identity,
+    lease: &LeaseId,
+) -> Result<(&'a Arc<Rollout>, &'a Stored<Gate>), Refusal> {
+    let (id, stored) = snapshot.gate_of_lease(lease).ok_or_else(lease_lost)?;
+    let rollout = &snapshot
+        .rollout(id)
+        .ok_or_else(|| Refusal::no_rollout(id))?
+        .record;
+    caller.require_pin_set(&rollout.pin_set)?;
+    Ok((rollout, stored))
 }
 
 fn standing(rollout: Arc<Rollout>, gate: Gate, now: Timestamp) -> GateStanding {

@@ -2,8 +2,8 @@
 
 use pinion_proto::v1::gate_service_server::GateService;
 use pinion_proto::v1::{
-    LeaseGateRequest, LeaseGateResponse, ListGatesRequest, ListGatesResponse, ReportGateRequest,
-    ReportGateResponse,
+    LeaseGateRequest, LeaseGateResponse, ListGatesRequest, ListGatesResponse, ReleaseGateRequest,
+    ReleaseGateResponse, ReportGateRequest, ReportGateResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -63,6 +63,18 @@ impl GateService for Rpc {
         Ok(Response::new(ReportGateResponse {
             gate: Some(wire::gate(&taken.standing)),
             repeated_report: taken.is_repeated,
+        }))
+    }
+
+    async fn release_gate(
+        &self,
+        request: Request<ReleaseGateRequest>,
+    ) -> Result<Response<ReleaseGateResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let lease = wire::name("lease_id", &request.into_inner().lease_id)?;
+        let gate = self.controller.release_gate(&caller, &lease).await?;
+        Ok(Response::new(ReleaseGateResponse {
+            gate: Some(wire::gate(&gate)),
         }))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pinion_client::ingest::Verdict;
 use pinion_client::{Connection, Error, v1};
 
+use crate::args::gate::is_link;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::view;
@@ -16,9 +17,6 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(10),
     Duration::from_secs(30),
 ];
-
-/// The longest link that the server takes, in bytes.
-const LINK_BYTES_MAX: usize = 500;
 
 /// Where people see more of a run; empty: nowhere.
 pub(super) struct Link(String);
@@ -43,12 +41,7 @@ impl Link {
             .or_else(|| variable("BUILD_URL"))
             .or_else(of_github);
         // A run is not lost for a link that nobody asked for.
-        let fits = |link: &String| {
-            link.len() <= LINK_BYTES_MAX
-                && (link.starts_with("https://") || link.starts_with("http://"))
-                && !link.contains(|c: char| c.is_whitespace() || c.is_control())
-        };
-        Self(found.filter(fits).unwrap_or_default())
+        Self(found.filter(|link| is_link(link)).unwrap_or_default())
     }
 }
 
@@ -81,6 +74,20 @@ pub(super) async fn send(
         view::gate_standing(&gate.unwrap_or_default())
     ));
     Ok(())
+}
+
+/// Gives a gate back that was not run.
+pub(super) async fn release(session: &Session, connection: &Connection, lease_id: &str) {
+    let request = v1::ReleaseGateRequest {
+        lease_id: lease_id.to_owned(),
+    };
+    let mut client = connection.gates();
+    session.terminal.note(
+        match connection.answer(client.release_gate(request)).await {
+            Ok(_) => "the gate waits for another job".to_owned(),
+            Err(error) => format!("the gate waits again when its lease has run out: {error}"),
+        },
+    );
 }
 
 async fn try_until_taken(

@@ -47,12 +47,20 @@ pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, F
         gate.rollout,
         show_time(lease.expire_time.as_ref())
     ));
-    let pinned = Pinned::put(session, &pins_of(&lease, &gate), args.tool)?;
+    let pinned = match Pinned::put(session, &pins_of(&lease, &gate), args.tool) {
+        Ok(pinned) => pinned,
+        Err(failure) => {
+            report::release(session, &connection, &lease.lease_id).await;
+            return Err(failure);
+        }
+    };
     let ran = commands(session, args, &pinned).await;
     let missed = match &ran {
-        Ok(_) if args.no_verify => Vec::new(),
-        Ok(_) => pinned.missed(session, &gate.changes),
-        Err(_) => Vec::new(),
+        // A failure counts whatever took: that the candidate cannot be installed is one.
+        Ok(ran) if ran.verdict == Verdict::Passed && !args.no_verify => {
+            pinned.missed(session, &gate.changes)
+        }
+        _ => Vec::new(),
     };
     pinned.end(session);
     let Ran { ending, verdict } = match ran {
@@ -62,6 +70,7 @@ pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, F
             session
                 .terminal
                 .warn(format_args!("{error}; nothing is reported"));
+            report::release(session, &connection, &lease.lease_id).await;
             return Ok(ExitCode::from(error.exit_code()));
         }
     };
@@ -69,10 +78,12 @@ pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, F
     if was_stopped(ending) {
         session
             .terminal
-            .warn("the command was stopped, so nothing is reported; the gate waits again when the lease has run out");
+            .warn("the command was stopped, so nothing is reported");
+        report::release(session, &connection, &lease.lease_id).await;
         return Ok(ExitCode::from(code));
     }
-    if verdict == Verdict::Passed && !missed.is_empty() {
+    if !missed.is_empty() {
+        report::release(session, &connection, &lease.lease_id).await;
         let sentence = format!(
             "the command passed without the candidate, so nothing is reported: {}",
             missed.join(", ")

@@ -64,15 +64,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
     );
     let tail = output.map(output::Output::tail);
     let verdict = verdict.or_look(|| Fingerprint::of_output(&tail?));
-    if let Verdict::Failed {
-        despite_exit_0: true,
-        ..
-    } = verdict
-    {
-        let note =
-            "the command exited with 0, but its test report has failures: reported as failed";
-        session.terminal.warn(note);
-    }
+    warn_of_contradiction(session, &verdict);
     if let Some(mut reporting) = reporting {
         if let Some(pins) = usable
             && let Some(took) = rollouts_that_took(session, &checkout, pins).await
@@ -88,6 +80,19 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
         reporting.end(session, &verdict, repeat).await;
     }
     Ok(ExitCode::from(child::exit_code(ending)))
+}
+
+/// Says so where the command claims success and its tests do not.
+pub(super) fn warn_of_contradiction(session: &Session, verdict: &Verdict) {
+    if let Verdict::Failed {
+        despite_exit_0: true,
+        ..
+    } = verdict
+    {
+        let note =
+            "the command exited with 0, but its test report has failures: reported as failed";
+        session.terminal.warn(note);
+    }
 }
 
 /// Whether somebody stopped the command, who would not want to wait for it again.

@@ -9,7 +9,7 @@ use pinion_client::{Pins, v1};
 use crate::args::gate::RunGate;
 use crate::command::run::child::{self, Command, SpawnError};
 use crate::command::run::written_reports::WrittenReports;
-use crate::command::run::{stated, was_stopped};
+use crate::command::run::{stated, warn_of_contradiction, was_stopped};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -23,6 +23,14 @@ use super::report::{self, Link};
 struct Ran {
     ending: Ending,
     verdict: Verdict,
+}
+
+/// What a job came to.
+enum Job {
+    /// Something that is to be reported.
+    Ran(Ran),
+    /// Nothing that says anything of the candidate.
+    Void(ExitCode),
 }
 
 pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, Failure> {
@@ -39,21 +47,46 @@ pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, F
         session.terminal.note(words);
         return Ok(Exit::Ok.into());
     };
+    let Ran { ending, verdict } = match job(session, args, &lease).await {
+        Ok(Job::Ran(ran)) => ran,
+        void => {
+            report::release(session, &connection, &lease.lease_id).await;
+            return void.map(Job::code);
+        }
+    };
+    let code = child::exit_code(ending);
+    match report::send(session, &connection, &lease.lease_id, &verdict, link).await {
+        Err(failure) if code == 0 => Err(failure),
+        // The command's own failure comes first.
+        Err(failure) => {
+            session.terminal.fail(&failure);
+            Ok(ExitCode::from(code))
+        }
+        Ok(()) => Ok(ExitCode::from(code)),
+    }
+}
+
+impl Job {
+    fn code(self) -> ExitCode {
+        match self {
+            Self::Ran(ran) => ExitCode::from(child::exit_code(ran.ending)),
+            Self::Void(code) => code,
+        }
+    }
+}
+
+/// Runs the commands with the candidate's pins in place, and says what cannot be reported.
+async fn job(session: &Session, args: &RunGate, lease: &v1::GateLease) -> Result<Job, Failure> {
+    let terminal = &session.terminal;
     let gate = lease.gate.clone().unwrap_or_default();
-    session.terminal.note(format_args!(
+    terminal.note(format_args!(
         "the tests of {} with {} (rollout {}), to be reported by {}",
         gate.consumer,
         view::changes(&gate.changes),
         gate.rollout,
         show_time(lease.expire_time.as_ref())
     ));
-    let pinned = match Pinned::put(session, &pins_of(&lease, &gate), args.tool) {
-        Ok(pinned) => pinned,
-        Err(failure) => {
-            report::release(session, &connection, &lease.lease_id).await;
-            return Err(failure);
-        }
-    };
+    let pinned = Pinned::put(session, &pins_of(lease, &gate), args.tool)?;
     let ran = commands(session, args, &pinned).await;
     let missed = match &ran {
         // A failure counts whatever took: that the candidate cannot be installed is one.
@@ -63,45 +96,28 @@ pub(super) async fn run(session: &Session, args: &RunGate) -> Result<ExitCode, F
         _ => Vec::new(),
     };
     pinned.end(session);
-    let Ran { ending, verdict } = match ran {
-        Ok(ran) => ran,
-        // Nothing ran, so nothing is known of the candidate.
+    match ran {
         Err(error) => {
-            session
-                .terminal
-                .warn(format_args!("{error}; nothing is reported"));
-            report::release(session, &connection, &lease.lease_id).await;
-            return Ok(ExitCode::from(error.exit_code()));
+            terminal.warn(format_args!("{error}; nothing is reported"));
+            Ok(Job::Void(ExitCode::from(error.exit_code())))
         }
-    };
-    let code = child::exit_code(ending);
-    if was_stopped(ending) {
-        session
-            .terminal
-            .warn("the command was stopped, so nothing is reported");
-        report::release(session, &connection, &lease.lease_id).await;
-        return Ok(ExitCode::from(code));
-    }
-    if !missed.is_empty() {
-        report::release(session, &connection, &lease.lease_id).await;
-        let sentence = format!(
-            "the command passed without the candidate, so nothing is reported: {}",
-            missed.join(", ")
-        );
-        return Err(Failure::new(Exit::Refused, sentence)
-            .next("install what is tested in the command or by --install")
-            .next("--no-verify reports it all the same, for a command that installs elsewhere"));
-    }
-    let told = report::send(session, &connection, &lease.lease_id, &verdict, link).await;
-    match (told, code) {
-        (Ok(()), code) => Ok(ExitCode::from(code)),
-        (Err(failure), 0) => Err(failure),
-        // The command's own failure comes first.
-        (Err(failure), code) => {
-            session.terminal.fail(&failure);
-            Ok(ExitCode::from(code))
+        Ok(ran) if was_stopped(ran.ending) => {
+            terminal.warn("the command was stopped, so nothing is reported");
+            Ok(Job::Void(ExitCode::from(child::exit_code(ran.ending))))
         }
+        Ok(_) if !missed.is_empty() => Err(without_candidate(&missed)),
+        Ok(ran) => Ok(Job::Ran(ran)),
     }
+}
+
+fn without_candidate(missed: &[String]) -> Failure {
+    let sentence = format!(
+        "the command passed without the candidate, so nothing is reported: {}",
+        missed.join(", ")
+    );
+    Failure::new(Exit::Refused, sentence)
+        .next("install what is tested in the command or by --install")
+        .next("--no-verify reports it all the same, for a command that installs elsewhere")
 }
 
 /// The candidate's pins, as an environment would get them.
@@ -136,5 +152,6 @@ async fn commands(session: &Session, args: &RunGate, pinned: &Pinned) -> Result<
     let ending = command.ending().await;
     let written = reports.after(&session.terminal);
     let verdict = conclude(ending, &written, stated(args.category));
+    warn_of_contradiction(session, &verdict);
     Ok(Ran { ending, verdict })
 }

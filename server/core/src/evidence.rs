@@ -564,7 +564,15 @@ fn observed(
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     reported: [BTreeSet<Ordinal>; 2],
-    failed: [BTreeMap<Ordinal, (Category, Option<Fingerprint>)>; 2],
+    failed: [BTreeMap<Ordinal, FirstFailure>; 2],
+}
+
+/// The first failure of an environment on one side.
+#[derive(Clone, Copy, Debug)]
+struct FirstFailure {
+    category: Category,
+    /// What was reported of it; nothing of who was silent.
+    reported: Option<Failure>,
 }
 
 impl Totals {
@@ -575,18 +583,36 @@ impl Totals {
             self.reported[side].insert(ordinal);
         }
         if let Some(category) = news.failure() {
-            let look = news.failed.filter(|_| !news.silent);
+            let reported = news.failed.filter(|_| !news.silent);
             self.failed[side]
                 .entry(ordinal)
-                .or_insert((category, look.and_then(|failure| failure.fingerprint)));
+                .or_insert(FirstFailure { category, reported });
         }
+    }
+
+    /// Who failed with the candidate in a way that hits the target, and when. `platforms` are the rollout's,
+    /// by slot.
+    pub fn hits(&self, target: &Target, platforms: &[String]) -> Vec<(Ordinal, Order)> {
+        let is_hit = |failure: &Failure| match target {
+            Target::Any | Target::Pair(_) => true,
+            Target::Category(category) => failure.category == *category,
+            Target::Fingerprint(look) => failure.fingerprint == Some(*look),
+            Target::Platform(platform) => {
+                platform_of(&failure.traits, platforms) == Some(platform.as_str())
+            }
+        };
+        self.failed[1]
+            .iter()
+            .filter_map(|(ordinal, first)| Some((*ordinal, first.reported.filter(is_hit)?)))
+            .map(|(ordinal, failure)| (ordinal, failure.mark.order))
+            .collect()
     }
 
     /// What failures looked like on one side, each with its environments, the most frequent first.
     pub fn fingerprints(&self, exposed: bool) -> Vec<(Fingerprint, u32)> {
         let mut counts: BTreeMap<Fingerprint, u32> = BTreeMap::new();
         let looks = self.failed[usize::from(exposed)].values();
-        for fingerprint in looks.filter_map(|(_, fingerprint)| *fingerprint) {
+        for fingerprint in looks.filter_map(|first| first.reported?.fingerprint) {
             *counts.entry(fingerprint).or_default() += 1;
         }
         let mut counts: Vec<(Fingerprint, u32)> = counts.into_iter().collect();
@@ -604,8 +630,8 @@ impl Totals {
             reporting,
             ..Side::default()
         };
-        for (category, _) in self.failed[side].values() {
-            counts.add_failure(*category);
+        for first in self.failed[side].values() {
+            counts.add_failure(first.category);
         }
         counts
     }

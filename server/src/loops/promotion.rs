@@ -661,7 +661,8 @@ impl Promotion {
     }
 
     fn evidence_now(&mut self, rollout: &Rollout) -> Evidence {
-        self.fold.track(rollout).evidence()
+        let snapshot = self.controller.snapshot();
+        self.fold.evidence(&snapshot, rollout)
     }
 
     /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.

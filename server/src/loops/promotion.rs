@@ -12,6 +12,7 @@ use pinion_core::evidence::{Detectors, Evidence};
 use pinion_core::filing::Kind;
 use pinion_core::name::RolloutId;
 use pinion_core::path::Step as PathStep;
+use pinion_core::policy::OnHarm;
 use pinion_core::reason::Reason;
 use pinion_core::rollout::{Epoch, Fleet, Opening, Rollout, Settled};
 use pinion_core::state::{Actor, State, Step};
@@ -538,7 +539,11 @@ impl Promotion {
         let actor = &Actor::Controller;
         match stored {
             Some(partner) if partner.state.is_open() => {
-                let goes = less_exposed(rollout, &partner);
+                // A partner whose policy has people decide is not taken from them.
+                let goes = match partner.policy.on_harm {
+                    OnHarm::RollBack => less_exposed(rollout, &partner),
+                    OnHarm::Pause => rollout,
+                };
                 let stays = if goes.id == rollout.id {
                     &*partner
                 } else {

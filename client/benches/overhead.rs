@@ -116,27 +116,31 @@ async fn pin_set(url: &str, admin: &str) -> String {
     made.expect("creates").secret
 }
 
-fn median(times: &mut [Duration]) -> Duration {
+/// The least and the median.
+fn summary(times: &mut [Duration]) -> [Duration; 2] {
     times.sort();
-    times[times.len() / 2]
+    [times[0], times[times.len() / 2]]
 }
 
-/// The median cost beyond the bare command, in alternation, so that a busy machine slows both.
+/// The cost beyond the bare command, in alternation, so that a busy machine slows both.
 fn measure(name: &str, checkout: &Checkout, target: Duration) {
     let (mut bare, mut with) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(checkout.time(checkout.command("true", &[])));
         with.push(checkout.time(checkout.pinion(&["run", "--", "true"])));
     }
-    let (bare, with) = (median(&mut bare), median(&mut with));
-    let cost = with.saturating_sub(bare);
-    let verdict = match cost <= target {
-        true => "within",
-        false => "OVER",
-    };
-    println!(
-        "{name:<20} true {bare:>10.1?}   pinion run -- true {with:>10.1?}   cost {cost:>10.1?}   {verdict} {target:?}"
-    );
+    let (bare, with) = (summary(&mut bare), summary(&mut with));
+    for (which, bare, with) in [("least", bare[0], with[0]), ("median", bare[1], with[1])] {
+        let cost = with.saturating_sub(bare);
+        let verdict = match cost <= target {
+            true => "within",
+            false => "OVER",
+        };
+        println!(
+            "{name:<12} {which:<7} true {bare:>9.1?}   pinion run -- true {with:>9.1?}   cost {cost:>9.1?}   \
+             {verdict} {target:?}"
+        );
+    }
 }
 
 #[tokio::main]

@@ -24,6 +24,8 @@ pub(crate) struct Session {
 pub(crate) enum Patience {
     /// Somebody asked for the answer.
     Asked,
+    /// Somebody asked, and what the last answer was will do.
+    HasLast,
     /// Nobody waits: it happens beside something else.
     InPassing,
 }
@@ -178,6 +180,9 @@ impl Session {
         }
         options = match patience {
             Patience::Asked => options,
+            Patience::HasLast => options
+                .connect_timeout(Duration::from_secs(1))
+                .deadline(Duration::from_secs(2)),
             Patience::InPassing => options
                 .connect_timeout(Duration::from_secs(2))
                 .deadline(Duration::from_secs(2)),

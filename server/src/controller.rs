@@ -37,9 +37,10 @@ mod rollouts;
 mod tokens;
 
 pub use environments::{Change as EnvironmentChange, Enrolment};
-pub(crate) use outcomes::order;
 pub use outcomes::{REPORTS_MAX, Report, Taken};
+pub(crate) use outcomes::{SEEN_DAYS, order};
 pub use pin_sets::{Import, Imported, UnkeptLines};
+pub(crate) use pins::changes_in_words;
 pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, NewRollout, Standing, Verb};

@@ -24,6 +24,9 @@ use crate::store::records::{
 };
 use crate::store::{Entry, Error, Key, Revision};
 
+/// Draws that are nearer to each other than this are one: a record's digits may lose the last bit.
+const SAME_DRAW: f64 = 1e-15;
+
 /// A record with the store's revision of its last change, for conditions.
 #[derive(Clone, Debug)]
 pub struct Stored<T> {
@@ -364,9 +367,25 @@ impl Snapshot {
         self.tokens.iter()
     }
 
-    /// The ordinal of a draw key.
-    pub fn ordinal(&self, draw_key: &str) -> Option<Ordinal> {
-        self.ordinals.get(&keys::draw_key(draw_key)).copied()
+    /// The ordinal of a draw key of a pin set, also of one whose last environment has left while an open rollout
+    /// still counts what it did: whoever comes back under a shared key is no new one.
+    pub fn ordinal(&self, pin_set: &PinSetName, draw_key: &str) -> Option<Ordinal> {
+        let known = self.ordinals.get(&keys::draw_key(pin_set, draw_key));
+        known.copied().or_else(|| {
+            let open = self.open_rollouts(pin_set).iter();
+            open.filter_map(|rollout| self.left_at(rollout, draw_key))
+                .next()
+        })
+    }
+
+    /// Who has left from a draw key's position in a rollout.
+    fn left_at(&self, rollout: &Rollout, draw_key: &str) -> Option<Ordinal> {
+        let draw = rollout.seed.draw(draw_key).value();
+        let place = |ordinal| (rollout.id.clone(), Ordinal(ordinal));
+        self.left
+            .range(place(0)..=place(u32::MAX))
+            .find(|(_, left)| (**left - draw).abs() < SAME_DRAW)
+            .map(|((_, ordinal), _)| *ordinal)
     }
 
     /// The blocks of a pin set, by package and version.

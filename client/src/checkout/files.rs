@@ -9,12 +9,20 @@ use crate::failure::Failure;
 
 /// Replaces `path` by `text`, durably: a reader sees the old file or the new one, also after a power cut.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
-    replace(path, text, Readers::Everybody).map_err(|cause| Failure::file("write", path, &cause))
+    replace(path, text, Readers::Everybody, Survives::PowerCut)
+        .map_err(|cause| Failure::file("write", path, &cause))
 }
 
 /// The same for a file that only its owner may read.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
-    replace(path, text, Readers::Owner).map_err(|cause| Failure::file("write", path, &cause))
+    replace(path, text, Readers::Owner, Survives::PowerCut)
+        .map_err(|cause| Failure::file("write", path, &cause))
+}
+
+/// The same without waiting for the disk: a power cut may lose the file or empty it.
+pub(super) fn write_private_soon(path: &Path, text: &str) -> Result<(), Failure> {
+    replace(path, text, Readers::Owner, Survives::Crash)
+        .map_err(|cause| Failure::file("write", path, &cause))
 }
 
 /// A file's text; `None` if there is no such file.
@@ -42,7 +50,14 @@ enum Readers {
     Everybody,
 }
 
-fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+/// What a file outlives once it is written.
+#[derive(PartialEq)]
+enum Survives {
+    Crash,
+    PowerCut,
+}
+
+fn replace(path: &Path, text: &str, readers: Readers, survives: Survives) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -58,6 +73,10 @@ fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
     }
     #[cfg(not(unix))]
     let _ = readers;
+    if survives == Survives::Crash {
+        file.persist(path)?;
+        return Ok(());
+    }
     file.as_file().sync_all()?;
     file.persist(path)?;
     #[cfg(unix)]

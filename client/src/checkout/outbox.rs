@@ -66,12 +66,23 @@ impl Outbox {
         }
         files::make_private_directory(&self.waiting)?;
         let text = pinion_proto::to_json(report).to_string();
-        files::write_private(&self.file_of(&report.report_id), &text)
+        // Twice a run, on the way of the developer's command: a report is worth less than the wait.
+        files::write_private_soon(&self.file_of(&report.report_id), &text)
     }
 
     /// The reports that wait, the oldest first. Too many, too old and unreadable ones are thrown away, and
     /// counted in [`Outbox::dropped`]; those from before the consent as well, and not counted.
     pub(crate) fn waiting(&self) -> Vec<Report> {
+        self.read(&self.files())
+    }
+
+    /// How many reports wait.
+    pub(crate) fn count(&self) -> usize {
+        self.files().len()
+    }
+
+    /// The files of the reports that wait, the oldest first; a thousand at most.
+    fn files(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.waiting)
             .into_iter()
             .flatten()
@@ -83,28 +94,39 @@ impl Outbox {
         // Ids of version 7 begin with their time.
         files.sort();
         let surplus = files.len().saturating_sub(WAITING_MAX);
+        self.drop_files(files.drain(..surplus));
+        files
+    }
+
+    fn read(&self, files: &[PathBuf]) -> Vec<Report> {
         let since = self.consented();
         let mut reports = Vec::new();
-        let mut dropped = 0;
-        for (index, path) in files.iter().enumerate() {
+        let mut unfit = Vec::new();
+        for path in files {
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            match serde_json::from_str(&text)
-                .ok()
-                .and_then(|value| Self::report_of(&value))
-            {
+            let value = serde_json::from_str(&text).ok();
+            match value.and_then(|value| Self::report_of(&value)) {
+                // It was never to be sent.
                 Some(report) if made_at(&report).is_none_or(|at| at < since) => {
                     drop(std::fs::remove_file(path));
                 }
-                Some(report) if index >= surplus && is_young(&report) => reports.push(report),
-                // Counted once: by the process that took it away.
-                _ => dropped += usize::from(std::fs::remove_file(path).is_ok()),
+                Some(report) if is_young(&report) => reports.push(report),
+                _ => unfit.push(path.clone()),
             }
         }
+        self.drop_files(unfit.into_iter());
+        reports
+    }
+
+    /// Throws away reports that are lost by it.
+    fn drop_files(&self, files: impl Iterator<Item = PathBuf>) {
+        // Counted once: by the process that took it away.
+        let dropped = files.filter(|path| std::fs::remove_file(path).is_ok());
+        let dropped = dropped.count();
         if dropped > 0 {
             // A count that cannot be kept is no reason to keep the reports.
             let _ = std::fs::write(&self.dropped, (self.dropped() + dropped).to_string());
         }
-        reports
     }
 
     /// Reports that were thrown away unsent since that was last told.
@@ -173,8 +195,10 @@ impl Outbox {
         if do_not_track() || !self.consent().is_ok_and(Consent::sends) {
             return delivery;
         }
-        for batch in self.waiting().chunks(BATCH_MAX) {
-            if !self.deliver_batch(connection, batch, &mut delivery).await {
+        // Read batch by batch, so that a long queue costs nothing while the server is away.
+        for files in self.files().chunks(BATCH_MAX) {
+            let batch = self.read(files);
+            if !batch.is_empty() && !self.deliver_batch(connection, &batch, &mut delivery).await {
                 break;
             }
         }

@@ -12,6 +12,9 @@ use crate::failure::Failure;
 
 use super::{Taken, files};
 
+/// The time for which a candidate that took is taken to stay so, in seconds.
+const VERIFIED_FOR_S: i64 = 3_600;
+
 /// Pins, and when the server last confirmed them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct SavedPins {
@@ -108,6 +111,20 @@ impl SavedPins {
             })
         };
         self.rollouts.iter().filter(took).cloned().collect()
+    }
+
+    /// Whether what was last found about the candidates may be out of date: they are not known to have
+    /// taken, all of them, with these very pins, less than an hour ago. Where none is known, there is
+    /// nothing to find.
+    pub(crate) fn may_have_changed(&self, taken: Option<&Taken>, now: Timestamp) -> bool {
+        let known = taken
+            .filter(|taken| taken.etag == self.etag)
+            .is_some_and(|taken| {
+                let age_s = now.as_second() - taken.verified.as_second();
+                (0..VERIFIED_FOR_S).contains(&age_s)
+                    && self.rollouts_that_took(Some(taken)).len() == self.rollouts.len()
+            });
+        !self.exposures.is_empty() && !known
     }
 
     /// The number of pins.
@@ -274,6 +291,14 @@ mod tests {
             pins.rollouts_that_took(Some(&taken("older", &[], &["six"]))),
             both
         );
+        let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+        let all = taken("e", &["babel", "six"], &[]);
+        assert!(!pins.may_have_changed(Some(&all), at(60)));
+        assert!(pins.may_have_changed(Some(&all), at(VERIFIED_FOR_S)));
+        assert!(pins.may_have_changed(Some(&taken("older", &["babel", "six"], &[])), at(60)));
+        assert!(pins.may_have_changed(Some(&taken("e", &["babel"], &[])), at(60)));
+        assert!(pins.may_have_changed(None, at(60)));
+        assert!(!saved(&[]).may_have_changed(None, at(60)), "no candidate");
         let now = taken("e", &["Babel", "six"], &["idna"]);
         assert_eq!(pins.rollouts_that_took(Some(&now)), both[..1]);
         let now = taken("e", &["idna"], &[]);

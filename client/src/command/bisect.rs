@@ -165,7 +165,11 @@ impl Bisection<'_> {
                     0 => String::new(),
                     others => format!(", with some of {others} others"),
                 };
-                format!("; suspect: {change}{with} ({:.0} %)", probability * 100.0)
+                let percent = match probability {
+                    0.995.. => "> 99".to_owned(),
+                    probability => format!("{:.0}", probability * 100.0),
+                };
+                format!("; suspect: {change}{with} ({percent} %)")
             }
             _ => String::new(),
         }

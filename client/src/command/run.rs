@@ -11,6 +11,7 @@ mod written_reports;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use pinion_client::adapters::Kept;
 use pinion_client::ingest::{Ending, Fingerprint, Verdict, conclude};
 use pinion_client::{Run, v1};
@@ -73,7 +74,9 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
         session.terminal.warn(note);
     }
     if let Some(mut reporting) = reporting {
-        if let Some(took) = usable.and_then(|pins| rollouts_that_took(session, &checkout, pins)) {
+        if let Some(pins) = usable
+            && let Some(took) = rollouts_that_took(session, &checkout, pins).await
+        {
             reporting.narrow(&took);
         }
         let repeat = match verdict {
@@ -122,21 +125,27 @@ fn environment(checkout: &Checkout) -> Vec<(OsString, OsString)> {
     }
 }
 
-/// The rollouts whose candidate this run really had. Asked only where there are any; nothing if the tool
-/// cannot tell.
-fn rollouts_that_took(
+/// The rollouts whose candidate this run really had; nothing if nobody can tell.
+///
+/// The tool is asked again only if it may have changed since: listing takes about half a second, which
+/// every run would wait for.
+async fn rollouts_that_took(
     session: &Session,
     checkout: &Checkout,
     pins: &SavedPins,
 ) -> Option<Vec<String>> {
-    if pins.rollouts.is_empty() {
-        return None;
+    let taken = checkout.taken().ok()?;
+    if !pins.may_have_changed(taken.as_ref(), Timestamp::now()) {
+        return Some(pins.rollouts_that_took(taken.as_ref()));
     }
-    let kept = Kept::find(&checkout.project()).ok()??;
+    let project = checkout.project();
+    let kept = Kept::find(&project).ok()??;
     let whole = pins.whole().filter(|pins| pins.etag == kept.etag())?;
-    let found = kept.verify(&checkout.project(), &whole.pins).ok()?;
-    let told = apply::tell(session, checkout, &whole, &found);
-    told.ok()?;
+    let list = whole.pins.clone();
+    // Meanwhile the announcement goes on its way.
+    let listing = tokio::task::spawn_blocking(move || kept.verify(&project, &list));
+    let found = listing.await.ok()?.ok()?;
+    apply::tell(session, checkout, &whole, &found).ok()?;
     let taken = checkout.taken().ok()?;
     Some(pins.rollouts_that_took(taken.as_ref()))
 }

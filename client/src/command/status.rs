@@ -76,7 +76,7 @@ fn describe(
     };
     let checkout_path = known.checkout.display().to_string();
     let constraints = checkout.constraints().display().to_string();
-    let waiting = checkout.outbox().waiting().len().to_string();
+    let waiting = checkout.outbox().count().to_string();
     let lines = [
         ("environment", known.environment.as_str()),
         ("checkout", &checkout_path),

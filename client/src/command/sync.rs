@@ -19,7 +19,7 @@ use super::env::exports;
 
 pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> {
     let checkout = session.joined()?;
-    let connection = session.connect_checkout(&checkout, Patience::Asked)?;
+    let connection = session.connect_checkout(&checkout, patience(&checkout, args))?;
     let before = checkout.saved_pins()?;
     // Without its file an etag stands for nothing.
     let known = before
@@ -80,6 +80,14 @@ fn apply(session: &Session, checkout: &Checkout, args: &Sync) -> Result<Option<O
         kept => kept?,
     };
     Ok(Some(kept.overlay().clone()))
+}
+
+/// Pins that are here already need not be waited for long.
+fn patience(checkout: &Checkout, args: &Sync) -> Patience {
+    match checkout.constraints().is_file() && !args.fresh {
+        true => Patience::HasLast,
+        false => Patience::Asked,
+    }
 }
 
 fn take(

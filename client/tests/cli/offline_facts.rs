@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use pinion_client::v1;
+
 use super::developer::Developer;
 use super::stub::Stub;
 
@@ -20,6 +22,19 @@ fn moved(developer: &Developer, url: &str) {
 
 fn reporting() -> (Stub, Developer) {
     let stub = Stub::start();
+    // In no rollout, so that no time goes into looking which candidates took.
+    stub.serve(v1::GetPinsResponse {
+        etag: "etag".into(),
+        revision: 7,
+        pins: vec![v1::Pin {
+            package: "requests".into(),
+            version: "1.0".into(),
+            marker: String::new(),
+        }],
+        pin_set: "nova".into(),
+        ecosystem: v1::Ecosystem::Pypi.into(),
+        ..Default::default()
+    });
     let developer = Developer::joined(&stub, &["--accept-reporting"]);
     assert_eq!(developer.says(&["sync"]).0, 0);
     (stub, developer)
@@ -50,6 +65,25 @@ fn a_black_hole_costs_a_fraction_of_a_second() {
     let cost = cost(&developer);
     println!("a black hole: {cost:?}");
     assert!(cost < COST_MAX, "{cost:?}");
+}
+
+#[test]
+fn a_sync_with_pins_at_hand_does_not_wait_for_a_black_hole() {
+    let hole = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let (_stub, developer) = reporting();
+    moved(
+        &developer,
+        &format!("http://{}", hole.local_addr().expect("bound")),
+    );
+    let begun = Instant::now();
+    let (code, _, err) = developer.says(&["sync"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("the last pins stay in use"), "{err}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -107,4 +141,32 @@ fn reports_that_were_thrown_away_are_told_loudly_and_once() {
     );
     let (_, _, err) = developer.says(&["run", "true"]);
     assert!(!err.contains("thrown away"), "{err}");
+}
+
+#[test]
+fn a_long_queue_costs_no_more_while_the_server_is_away() {
+    let closed = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let dead = format!("http://{}", closed.local_addr().expect("bound"));
+    drop(closed);
+    let (stub, developer) = reporting();
+    moved(&developer, &dead);
+    developer.says(&["run", "true"]);
+    let waiting = developer.file("membership.json").with_file_name("outbox");
+    let first = std::fs::read_dir(&waiting).expect("made").flatten().next();
+    let text = std::fs::read_to_string(first.expect("one").path()).expect("readable");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for _ in 0..990 {
+        let mut report = report.clone();
+        let id = uuid::Uuid::now_v7().to_string();
+        report["report_id"] = id.as_str().into();
+        std::fs::write(waiting.join(format!("{id}.json")), report.to_string()).expect("written");
+    }
+    let cost = cost(&developer);
+    println!("a closed port, 990 waiting: {cost:?}");
+    assert!(cost < COST_MAX, "{cost:?}");
+
+    moved(&developer, &stub.url());
+    assert_eq!(developer.says(&["sync"]).0, 0);
+    let arrived = stub.heard(|heard| heard.reports.len());
+    assert_eq!(arrived, 2 + 990 + 6, "each once");
 }

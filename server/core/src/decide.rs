@@ -2,7 +2,6 @@
 
 use crate::draw::Share;
 use crate::evidence::Evidence;
-use crate::guard;
 use crate::mixture::Target;
 use crate::name::RolloutId;
 use crate::path::{POPULATION_MIN, Step as PathStep};
@@ -121,8 +120,7 @@ fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decisio
 
 /// What is done about harm, if the evidence says harmful; `may_pause`: the state allows to pause.
 fn harm(rollout: &Rollout, evidence: &Evidence, may_pause: bool) -> Option<Decision> {
-    let target = evidence.blamed()?;
-    let partner = match target {
+    let partner = match &evidence.blaming()?.target {
         Target::Pair(partner) => partner.parse().ok(),
         _ => None,
     };
@@ -142,7 +140,12 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
     if let Some(decision) = harm(rollout, evidence, true) {
         return decision;
     }
-    if evidence.guard_log_e >= guard::log_threshold() {
+    let (Some(epoch), Some(fleet)) = (&rollout.epoch, &rollout.fleet) else {
+        return Decision::wait(Reason::Ended);
+    };
+    // Not before the end of the windows: until then those who report are those who are quick.
+    let have_ended = epoch.settled.is_some() || now >= epoch.ends;
+    if have_ended && rollout.is_doubtful(evidence) {
         return Decision {
             action: Action::Freeze,
             reason: Reason::AssignmentDoubtful {
@@ -152,9 +155,6 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
             },
         };
     }
-    let (Some(epoch), Some(fleet)) = (&rollout.epoch, &rollout.fleet) else {
-        return Decision::wait(Reason::Ended);
-    };
     if epoch.settled.is_none() {
         return decide_windows(rollout, epoch, evidence, now);
     }

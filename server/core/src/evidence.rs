@@ -101,6 +101,8 @@ pub struct Cell {
     pub dismissed: Option<Mark>,
     /// First failing run that counts.
     pub failed: Option<Failure>,
+    /// Whether it was silent when its window ended.
+    pub silent: bool,
 }
 
 /// A pull sooner after the first says nothing of whether the environment still works.
@@ -171,6 +173,7 @@ impl Cell {
         keep_first(&mut self.passed, other.passed, |mark| mark.order);
         keep_first(&mut self.dismissed, other.dismissed, |mark| mark.order);
         keep_first(&mut self.failed, other.failed, |failure| failure.mark.order);
+        self.silent |= other.silent;
     }
 
     /// What was known of it up to the revision, of which every report is taken.
@@ -185,6 +188,7 @@ impl Cell {
             passed: self.passed.filter(known),
             dismissed: self.dismissed.filter(known),
             failed: self.failed.filter(|failure| known(&failure.mark)),
+            silent: self.silent,
         }
     }
 
@@ -208,6 +212,12 @@ impl Cell {
             || self.passed.is_some()
             || self.dismissed.is_some()
             || self.failed.is_some()
+    }
+
+    /// The kind of its first failure, silence included.
+    fn failure(&self) -> Option<Category> {
+        let silent = self.silent.then_some(Category::Silent);
+        silent.or(self.failed.map(|failure| failure.category))
     }
 }
 
@@ -242,9 +252,9 @@ pub struct Member {
 pub struct Side {
     /// Environments of the side.
     pub environments: u32,
-    /// Of those, the ones that reported.
+    /// Of those, the ones that reported, or count as silent.
     pub reporting: u32,
-    /// Of those, the ones that failed.
+    /// Of those, the ones that failed, or count as silent.
     pub failed: u32,
     /// Failed environments by the category of their first failure.
     pub by_category: [u32; 5],
@@ -254,6 +264,15 @@ impl Side {
     /// The share of reporting environments that failed, 0 to 1; `None` if none reported.
     pub fn failed_share(&self) -> Option<f64> {
         (self.reporting > 0).then(|| f64::from(self.failed) / f64::from(self.reporting))
+    }
+
+    /// Takes in that an environment's cell has changed.
+    fn change(&mut self, before: &Cell, after: &Cell) {
+        let is_known = |cell: &Cell| cell.has_reported() || cell.silent;
+        self.reporting += u32::from(!is_known(before) && is_known(after));
+        if let (None, Some(category)) = (before.failure(), after.failure()) {
+            self.add_failure(category);
+        }
     }
 
     fn add_failure(&mut self, category: Category) {
@@ -302,9 +321,12 @@ impl Detectors {
         self.guard.start_epoch(rho);
     }
 
-    /// Ends the windows of an epoch at its planned end.
-    fn settle(&mut self, epoch: &Epoch) {
-        if epoch.step == PathStep::Stage {
+    /// Ends the windows of an epoch at its planned end. Of doubtful ones nothing counts as harm, and nothing is
+    /// excluded by them: who is missing among those who reported is not known.
+    fn settle(&mut self, epoch: &Epoch, doubtful: bool) {
+        if doubtful {
+            self.windows.close_early();
+        } else if epoch.step == PathStep::Stage {
             let cells = clearance::cells(&self.windows.counts());
             self.clearance
                 .settle(epoch.rho(), &epoch.window_rates(), &cells);
@@ -388,15 +410,9 @@ impl EpochEvidence {
         cell.merge(news);
         let after = *cell;
         if let Some((_, Place::Pool { exposed })) = self.members.get(&ordinal) {
-            let side = &mut self.sides[usize::from(*exposed)];
-            if !before.has_reported() && after.has_reported() {
-                side.reporting += 1;
-                if !self.settled {
-                    detectors.guard.label(*exposed);
-                }
-            }
-            if let (None, Some(failure)) = (before.failed, after.failed) {
-                side.add_failure(failure.category);
+            self.sides[usize::from(*exposed)].change(&before, &after);
+            if !self.settled && !before.has_reported() && after.has_reported() {
+                detectors.guard.label(*exposed);
             }
         }
         if !self.settled {
@@ -405,14 +421,23 @@ impl EpochEvidence {
     }
 
     /// Ends the windows: environments without a failure are revealed as passing, or as silent. Nothing is
-    /// revealed afterwards. `gone` tells whether an environment has left, or withdrew its consent.
-    pub fn settle(&mut self, detectors: &mut Detectors, gone: impl Fn(Ordinal) -> bool) {
+    /// revealed afterwards. `doubtful`: those who reported are not those who were drawn. `gone` tells whether an
+    /// environment has left, or withdrew its consent. Returns those that were silent; their cells say so from
+    /// now on.
+    pub fn settle(
+        &mut self,
+        detectors: &mut Detectors,
+        doubtful: bool,
+        gone: impl Fn(Ordinal) -> bool,
+    ) -> Vec<Ordinal> {
         let members: Vec<Ordinal> = self.members.keys().copied().collect();
-        for ordinal in members {
-            self.reveal(ordinal, Some(gone(ordinal)), &mut detectors.windows);
+        for ordinal in &members {
+            self.reveal(*ordinal, Some(gone(*ordinal)), &mut detectors.windows);
         }
-        detectors.settle(&self.epoch);
+        detectors.settle(&self.epoch, doubtful);
         self.settled = true;
+        let silent = |ordinal: &Ordinal| self.cells.get(ordinal).is_some_and(|cell| cell.silent);
+        members.into_iter().filter(silent).collect()
     }
 
     /// Reveals an environment if its window says something; `ended` says that the windows have, and
@@ -424,14 +449,17 @@ impl EpochEvidence {
         if self.revealed.contains(&ordinal) {
             return;
         }
-        let cell = self.cells.get(&ordinal).copied().unwrap_or_default();
-        let Some(failure) = observed(&cell, traits, &self.epoch, ended) else {
+        let Some(cell) = self.cells.get_mut(&ordinal) else {
+            return;
+        };
+        let Some(failure) = observed(cell, traits, &self.epoch, ended) else {
             return;
         };
         self.revealed.insert(ordinal);
-        let side = &mut self.sides[usize::from(*exposed)];
         if failure == Some(Category::Silent) {
-            side.add_failure(Category::Silent);
+            let before = *cell;
+            cell.silent = true;
+            self.sides[usize::from(*exposed)].change(&before, cell);
         }
         if !exposed {
             let (failed, reporting) =
@@ -536,28 +564,55 @@ fn observed(
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     reported: [BTreeSet<Ordinal>; 2],
-    failed: [BTreeMap<Ordinal, (Category, Option<Fingerprint>)>; 2],
+    failed: [BTreeMap<Ordinal, FirstFailure>; 2],
+}
+
+/// The first failure of an environment on one side.
+#[derive(Clone, Copy, Debug)]
+struct FirstFailure {
+    category: Category,
+    /// What was reported of it; nothing of who was silent.
+    reported: Option<Failure>,
 }
 
 impl Totals {
     /// Takes in what is known of an environment that had the candidate (`exposed`) or the baseline.
     pub fn merge(&mut self, ordinal: Ordinal, exposed: bool, news: &Cell) {
         let side = usize::from(exposed);
-        if news.has_reported() {
+        if news.has_reported() || news.silent {
             self.reported[side].insert(ordinal);
         }
-        if let Some(failure) = news.failed {
+        if let Some(category) = news.failure() {
+            let reported = news.failed.filter(|_| !news.silent);
             self.failed[side]
                 .entry(ordinal)
-                .or_insert((failure.category, failure.fingerprint));
+                .or_insert(FirstFailure { category, reported });
         }
+    }
+
+    /// Who failed with the candidate in a way that hits the target, and when. `platforms` are the rollout's,
+    /// by slot.
+    pub fn hits(&self, target: &Target, platforms: &[String]) -> Vec<(Ordinal, Order)> {
+        let is_hit = |failure: &Failure| match target {
+            Target::Any | Target::Pair(_) => true,
+            Target::Category(category) => failure.category == *category,
+            Target::Fingerprint(look) => failure.fingerprint == Some(*look),
+            Target::Platform(platform) => {
+                platform_of(&failure.traits, platforms) == Some(platform.as_str())
+            }
+        };
+        self.failed[1]
+            .iter()
+            .filter_map(|(ordinal, first)| Some((*ordinal, first.reported.filter(is_hit)?)))
+            .map(|(ordinal, failure)| (ordinal, failure.mark.order))
+            .collect()
     }
 
     /// What failures looked like on one side, each with its environments, the most frequent first.
     pub fn fingerprints(&self, exposed: bool) -> Vec<(Fingerprint, u32)> {
         let mut counts: BTreeMap<Fingerprint, u32> = BTreeMap::new();
         let looks = self.failed[usize::from(exposed)].values();
-        for fingerprint in looks.filter_map(|(_, fingerprint)| *fingerprint) {
+        for fingerprint in looks.filter_map(|first| first.reported?.fingerprint) {
             *counts.entry(fingerprint).or_default() += 1;
         }
         let mut counts: Vec<(Fingerprint, u32)> = counts.into_iter().collect();
@@ -575,8 +630,8 @@ impl Totals {
             reporting,
             ..Side::default()
         };
-        for (category, _) in self.failed[side].values() {
-            counts.add_failure(*category);
+        for first in self.failed[side].values() {
+            counts.add_failure(first.category);
         }
         counts
     }
@@ -666,12 +721,11 @@ impl Evidence {
         }
     }
 
-    /// What is to blame: detector W's target where it says harmful, else detector E's.
-    pub fn blamed(&self) -> Option<&Target> {
+    /// The detector that tells what is to blame: W where it says harmful, else E if that does.
+    pub fn blaming(&self) -> Option<&Wealth> {
         [&self.windows, &self.events]
             .into_iter()
             .find(|wealth| wealth.is_harmful())
-            .map(|wealth| &wealth.target)
     }
 
     /// Whether harm at the margin is excluded.
@@ -805,8 +859,8 @@ mod tests {
         for i in (0..POOL).rev() {
             backward.merge(Ordinal(i), &cell(outcome(i), 1), &mut second);
         }
-        forward.settle(&mut first, |_| false);
-        backward.settle(&mut second, |_| false);
+        forward.settle(&mut first, false, |_| false);
+        backward.settle(&mut second, false, |_| false);
         assert_eq!(first.windows, second.windows);
         assert_eq!(first.clearance, second.clearance);
         assert!((first.guard.log_e() - second.guard.log_e()).abs() < 1e-12);
@@ -817,7 +871,7 @@ mod tests {
         let (mut epoch, mut detectors) = pool();
         epoch.merge(Ordinal(1), &cell(Outcome::Started, 1), &mut detectors);
         epoch.merge(Ordinal(2), &pull(1), &mut detectors);
-        epoch.settle(&mut detectors, |_| false);
+        epoch.settle(&mut detectors, false, |_| false);
         assert_eq!(silent(&epoch), 1);
         assert_eq!(epoch.control_by_stratum()[0], (1, 1));
     }
@@ -834,7 +888,7 @@ mod tests {
             epoch.merge(Ordinal(1), &pull(1), &mut detectors);
             epoch.merge(Ordinal(2), &pull(1), &mut detectors);
             epoch.merge(Ordinal(2), &pull(500), &mut detectors);
-            epoch.settle(&mut detectors, |_| false);
+            epoch.settle(&mut detectors, false, |_| false);
             assert_eq!(silent(&epoch), expected, "{step:?}");
         }
     }
@@ -846,7 +900,7 @@ mod tests {
             epoch.merge(Ordinal(ordinal), &pull(1), &mut detectors);
         }
         epoch.merge(Ordinal(2), &cell(Outcome::Passed, 2), &mut detectors);
-        epoch.settle(&mut detectors, |ordinal| ordinal.0 <= 2);
+        epoch.settle(&mut detectors, false, |ordinal| ordinal.0 <= 2);
         assert_eq!(silent(&epoch), 1);
     }
 
@@ -868,7 +922,7 @@ mod tests {
 
         let (mut epoch, mut detectors) = pool();
         epoch.merge(Ordinal(1), &dismissed(repeats), &mut detectors);
-        epoch.settle(&mut detectors, |_| false);
+        epoch.settle(&mut detectors, false, |_| false);
         assert_eq!(epoch.control_by_stratum()[0], (0, 1));
     }
 
@@ -883,7 +937,7 @@ mod tests {
     #[test]
     fn nothing_is_revealed_after_the_windows_have_ended() {
         let (mut epoch, mut detectors) = pool();
-        epoch.settle(&mut detectors, |_| false);
+        epoch.settle(&mut detectors, false, |_| false);
         let before = detectors.clone();
         epoch.merge(Ordinal(0), &cell(failed(), 1), &mut detectors);
         assert_eq!(detectors, before);

@@ -233,27 +233,27 @@ impl Reason {
 
     /// The reason for taking it back because it and `with` are harmful together.
     pub fn harmful_together(evidence: &Evidence, share: Share, with: RolloutId) -> Self {
-        let leading = evidence.leading();
+        let blaming = evidence.blaming().unwrap_or_else(|| evidence.leading());
         Self::HarmfulTogether {
             with,
             exposed: evidence.exposed_total,
             control: evidence.control_total,
             share,
-            log_e: leading.log_e,
-            log_threshold: leading.log_threshold,
+            log_e: blaming.log_e,
+            log_threshold: blaming.log_threshold,
         }
     }
 
     /// The reason for taking it back.
     pub fn harmful(evidence: &Evidence, share: Share) -> Self {
-        let leading = evidence.leading();
+        let blaming = evidence.blaming().unwrap_or_else(|| evidence.leading());
         Self::Harmful {
             exposed: evidence.exposed_total,
             control: evidence.control_total,
             share,
-            log_e: leading.log_e,
-            log_threshold: leading.log_threshold,
-            target: evidence.blamed().unwrap_or(&leading.target).to_string(),
+            log_e: blaming.log_e,
+            log_threshold: blaming.log_threshold,
+            target: blaming.target.to_string(),
         }
     }
 }

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{Draw, Seed, Share};
+use crate::evidence::Evidence;
+use crate::guard;
 use crate::name::{PackageName, PinSetName, Platform, RolloutId};
 use crate::path::{self, Step as PathStep};
 use crate::pin::PackageChange;
-use crate::policy::Policy;
+use crate::policy::{OnHarm, Policy};
 use crate::prediction::{Prediction, STRATA};
 use crate::state::{Actor, EpochIndex, State, StateKind, Step};
 use crate::time::Timestamp;
@@ -56,8 +58,11 @@ pub struct Rollout {
     pub watched_until: Option<Timestamp>,
     /// Whether a person let it go on after looking: the next epoch begins with detector E rebased.
     pub interfered: bool,
-    /// When a blamed partner was rolled back and the detectors started afresh.
+    /// When the detectors started afresh: a blamed partner was rolled back, or a person went on in spite of them.
     pub restarts: Vec<Restart>,
+    /// When a person last went on in spite of the guard.
+    #[serde(default)]
+    pub overruled: Option<Overruled>,
     /// Decisions so far.
     pub decisions: u64,
     /// The hash of the last decision; empty before the first.
@@ -128,6 +133,15 @@ pub struct Restart {
     pub settled: bool,
     /// Reports up to this revision had been counted.
     pub folded: u64,
+}
+
+/// A person went on although those who reported were not those who were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overruled {
+    /// In which epoch.
+    pub epoch: EpochIndex,
+    /// The guard's log evidence then: only what came since counts.
+    pub log_e: f64,
 }
 
 /// The end of an epoch's windows.
@@ -352,6 +366,42 @@ impl Rollout {
         });
         next.updated_at = now;
         Ok(next)
+    }
+
+    /// The rollout going on because a person says so. What made it stop by itself is overruled: of the guard's
+    /// evidence, and where the policy is to pause on harm of the detectors', only what comes from now on counts.
+    ///
+    /// # Errors
+    /// If the state does not allow it.
+    pub fn resume(
+        &self,
+        evidence: &Evidence,
+        folded: u64,
+        now: Timestamp,
+    ) -> Result<Self, IllegalStep> {
+        let mut next = self.enter(Step::Resume, State::Baking, now)?;
+        if self.is_doubtful(evidence) {
+            next.overruled = Some(Overruled {
+                epoch: self.epoch_index(),
+                log_e: evidence.guard_log_e,
+            });
+        }
+        if self.policy.on_harm == OnHarm::Pause && evidence.is_harmful() {
+            next = next.restart(folded, now)?;
+        }
+        Ok(next)
+    }
+
+    /// Whether the assignment cannot be trusted, going by what a person has not overruled.
+    pub fn is_doubtful(&self, evidence: &Evidence) -> bool {
+        let overruled = self.overruled.map_or(0.0, |overruled| overruled.log_e);
+        evidence.guard_log_e - overruled >= guard::log_threshold()
+    }
+
+    /// Whether the assignment was doubtful in the epoch that runs, and a person went on all the same.
+    pub fn has_doubtful_windows(&self) -> bool {
+        self.overruled
+            .is_some_and(|overruled| overruled.epoch == self.epoch_index())
     }
 
     /// The rollout in another state; share and epoch stay as they are.

@@ -254,6 +254,7 @@ impl WindowBet {
             ledger.counts = Counts::default();
         }
         self.log_scale = 0.0;
+        self.start = 0.0;
         self.log_threshold += std::f64::consts::LN_2;
     }
 }
@@ -290,5 +291,37 @@ const fn sizes(target: &Target) -> &'static [f64] {
     match target {
         Target::Pair(_) => &SIZES_PAIR,
         _ => &SIZES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_cut_short_after_a_fresh_start_keeps_no_evidence_of_harm() {
+        let rates = EpochRates {
+            rho: 0.2,
+            rates: [0.1; STRATA],
+            categories: [0.2; 5],
+        };
+        let failure = Reveal {
+            stratum: 0,
+            failure: Some(Category::Test),
+            exposed: true,
+            platform: None,
+            partners: &[],
+            count: 1,
+        };
+        let mut bet = WindowBet::new(0.005, &[]);
+        bet.start_epoch(rates.clone());
+        bet.reveal(failure);
+        // The next one starts with what the first one had against the candidate.
+        bet.start_epoch(rates);
+        bet.restart();
+        bet.reveal(failure);
+        assert!(bet.log_e() > 0.1);
+        bet.close_early();
+        assert!(bet.log_e() < 1e-12, "{}", bet.log_e());
     }
 }

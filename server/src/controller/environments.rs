@@ -81,7 +81,9 @@ impl Controller {
             .draw_key
             .as_ref()
             .map_or(id.as_str(), |key| key.as_str());
-        let ordinal = self.ordinal_for(&snapshot, draw_key, &mut draft).await?;
+        let ordinal = self
+            .ordinal_for(&snapshot, &enrolment.pin_set, draw_key, &mut draft)
+            .await?;
         let environment = EnvironmentRecord {
             id: id.clone(),
             pin_set: enrolment.pin_set.clone(),
@@ -113,10 +115,13 @@ impl Controller {
     async fn ordinal_for(
         &self,
         snapshot: &Snapshot,
+        pin_set: &PinSetName,
         draw_key: &str,
         draft: &mut Draft,
     ) -> Result<Ordinal, Refusal> {
-        if let Some(ordinal) = snapshot.ordinal(draw_key) {
+        let link = keys::draw_key(pin_set, draw_key);
+        if let Some(ordinal) = snapshot.ordinal(pin_set, draw_key) {
+            draft.put(link, encode(&ordinal));
             return Ok(ordinal);
         }
         let counter = keys::next_ordinal();
@@ -129,7 +134,7 @@ impl Controller {
             Some(entry) => draft.replace(counter, entry.modified, encode(&(ordinal + 1))),
             None => draft.create(counter, encode(&(ordinal + 1))),
         }
-        draft.create(keys::draw_key(draw_key), encode(&Ordinal(ordinal)));
+        draft.create(link, encode(&Ordinal(ordinal)));
         Ok(Ordinal(ordinal))
     }
 
@@ -224,7 +229,7 @@ impl Controller {
             put_left(&mut draft, &snapshot, &record);
             record.draw_key = draw_key;
             record.ordinal = self
-                .ordinal_for(&snapshot, record.draw_key(), &mut draft)
+                .ordinal_for(&snapshot, &record.pin_set, record.draw_key(), &mut draft)
                 .await?;
         }
         draft.replace(
@@ -262,7 +267,11 @@ impl Controller {
         draft.delete(keys::environment(&id));
         draft.delete(super::Key::new(format!("{}{}", keys::TOKEN, record.token)));
         if snapshot.members(record.ordinal).count() <= 1 {
-            draft.delete(keys::draw_key(record.draw_key()));
+            draft.delete(keys::draw_key(&record.pin_set, record.draw_key()));
+        }
+        if record.draw_key.is_some() {
+            // It may have been drawn by its id before.
+            draft.delete(keys::draw_key(&record.pin_set, record.id.as_str()));
         }
         put_left(&mut draft, &snapshot, record);
         self.commit(draft).await?;

@@ -136,6 +136,7 @@ impl Controller {
             watched_until: None,
             interfered: false,
             restarts: Vec::new(),
+            overruled: None,
             policy,
             decisions: 0,
             last_hash: String::new(),

@@ -20,7 +20,7 @@ use pinion_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Wake;
-use crate::controller::{Controller, Draft, Refusal};
+use crate::controller::{Controller, Draft, Refusal, changes_in_words};
 use crate::forge::{Change, Error as ForgeError, FileEdit, Forge, Registry};
 use crate::snapshot::{Snapshot, Stored};
 use crate::store::keys;
@@ -46,6 +46,8 @@ pub(crate) struct Intent<'a> {
     pub(crate) at: Timestamp,
     pub(crate) kind: Kind,
     pub(crate) fingerprints: &'a [(Fingerprint, u32)],
+    /// The rollout together with which it was harmful.
+    pub(crate) together_with: Option<&'a Rollout>,
 }
 
 /// Puts the filing of a decision, worded, into the transaction of that decision; nothing where the pin set has no source.
@@ -149,7 +151,15 @@ fn wording(intent: &Intent<'_>, changes: Vec<filing::PackageChange>) -> Wording 
             log_evidence: leading.log_e,
             log_threshold: leading.log_threshold,
         }),
-        reason: intent.reason.to_string(),
+        reason: match intent.together_with {
+            None => intent.reason.to_string(),
+            Some(other) => format!(
+                "{}; rollout {} tries {}",
+                intent.reason,
+                other.id,
+                changes_in_words(other)
+            ),
+        },
         decided_at_unix_ms: intent.at.unix_ms(),
         actor: intent.actor.to_string(),
         fingerprints: intent

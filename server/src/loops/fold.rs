@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pinion_core::evidence::{Event, Mark, Member, Ordinal, Traits};
-use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS};
+use pinion_core::draw::Share;
+use pinion_core::evidence::{Event, Evidence, Mark, Member, Order, Ordinal, Traits, Wealth};
+use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS, Target, accomplice};
 use pinion_core::name::{Platform, RolloutId};
 use pinion_core::outcome::{Outcome, Repeat};
 use pinion_core::prediction::{HISTORY_DAYS, Prediction, stratum};
@@ -17,13 +18,13 @@ use pinion_core::time::Timestamp;
 use super::history::{ACTIVE_DAYS, History};
 use super::looks::Looks;
 use super::track::Track;
-use crate::controller::{Controller, Inbox, Journaled, order};
+use crate::controller::{Controller, Inbox, Journaled, SEEN_DAYS, order, read_all};
 use crate::snapshot::{Snapshot, subject};
 use crate::store::records::{
     EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, encode_seen,
 };
 use crate::store::{
-    Commit, Error, Operation, Revision, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys,
+    Commit, Error, Key, Operation, Revision, Store, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys,
 };
 
 /// Records that are folded before their removal is written.
@@ -39,6 +40,12 @@ pub struct Fold {
     history: History,
     looks: Looks,
     tracks: BTreeMap<RolloutId, Track>,
+    /// Journal records that are not counted yet, or whose counts the store does not have yet.
+    waiting: Vec<Journaled>,
+    /// Looks that the store does not have yet.
+    unwritten_looks: Vec<Operation>,
+    /// Records of report ids by the day of the reports.
+    seen: Vec<(i64, Key)>,
     folded: Revision,
     sequence: u64,
 }
@@ -66,17 +73,17 @@ impl Fold {
                 Err(error) => unreadable.push((Arc::clone(rollout), error)),
             }
         }
-        let folded = snapshot
-            .all_open_rollouts()
-            .filter_map(|r| r.epoch.as_ref())
-            .map(|epoch| epoch.folded)
-            .max();
+        // What is not in the journal was counted before this process took its number.
+        let number = store.get(&keys::next_process()).await?;
         let fold = Self {
             inbox,
             history,
             looks,
             tracks,
-            folded: folded.unwrap_or(0),
+            waiting: Vec::new(),
+            unwritten_looks: Vec::new(),
+            seen: seen_records(store).await?,
+            folded: number.map_or(0, |number| number.modified),
             sequence: 0,
             controller,
         };
@@ -95,6 +102,56 @@ impl Fold {
             .or_insert_with(|| Track::new(rollout))
     }
 
+    /// The counts that a decision uses. Where they say harmful, a partner that the failures need is to blame
+    /// with the rollout.
+    pub fn evidence(&mut self, snapshot: &Snapshot, rollout: &Rollout) -> Evidence {
+        let mut evidence = self.track(rollout).evidence();
+        let windows = self.accomplice(snapshot, rollout, &evidence.windows);
+        let events = self.accomplice(snapshot, rollout, &evidence.events);
+        for (wealth, partner) in [
+            (&mut evidence.windows, windows),
+            (&mut evidence.events, events),
+        ] {
+            if let Some(partner) = partner {
+                wealth.target = Target::Pair(partner.to_string());
+            }
+        }
+        evidence
+    }
+
+    /// The partner whose labels show that the failures which a detector found need it too.
+    fn accomplice(
+        &self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        found: &Wealth,
+    ) -> Option<RolloutId> {
+        if !found.is_harmful() || matches!(found.target, Target::Pair(_)) {
+            return None;
+        }
+        let hits = self.tracks.get(&rollout.id)?.hits(rollout, &found.target);
+        let partners = snapshot
+            .open_rollouts(&rollout.pin_set)
+            .iter()
+            .filter(|partner| partner.id != rollout.id && partner.share() > Share::ZERO)
+            .filter_map(|partner| Some((partner, self.tracks.get(&partner.id)?)));
+        let labels = partners.map(|(partner, track)| {
+            let label = |(ordinal, order): &(Ordinal, Order)| {
+                let share = track.share_at(*order);
+                let draw = snapshot.draw(partner, *ordinal)?;
+                let is_drawn = snapshot
+                    .members(*ordinal)
+                    .any(|member| subject(member).is_eligible(partner));
+                is_drawn.then(|| (share.exposes(draw), share.value()))
+            };
+            (
+                partner.id.as_str(),
+                hits.iter().filter_map(label).collect::<Vec<_>>(),
+            )
+        });
+        accomplice(labels).and_then(|id| id.parse().ok())
+    }
+
     /// Forgets the evidence of rollouts that have ended.
     pub fn keep_open(&mut self, snapshot: &Snapshot) {
         self.tracks.retain(|id, _| {
@@ -111,13 +168,18 @@ impl Fold {
     pub async fn fold_all(&mut self) -> Result<(), Error> {
         self.journal_pulls().await?;
         self.controller.all_on_the_way().await;
-        let mut waiting = Vec::new();
         while let Ok(journaled) = self.inbox.journaled.try_recv() {
-            waiting.push(journaled);
+            self.waiting.push(journaled);
         }
-        waiting.sort_by_key(|journaled| journaled.revision);
-        for batch in waiting.chunks(BATCH) {
-            self.fold_batch(batch).await?;
+        self.waiting.sort_by_key(|journaled| journaled.revision);
+        while !self.waiting.is_empty() {
+            let rest = self.waiting.split_off(self.waiting.len().min(BATCH));
+            let batch = std::mem::replace(&mut self.waiting, rest);
+            if let Err(error) = self.fold_batch(&batch).await {
+                // Counting a record twice changes nothing, so the batch is counted again next time.
+                self.waiting.splice(0..0, batch);
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -200,10 +262,7 @@ impl Fold {
                 }
             }
         };
-        let Some(member) = snapshot.members(entry.ordinal).next() else {
-            return;
-        };
-        for rollout in snapshot.open_rollouts(&member.pin_set) {
+        for rollout in concerned(snapshot, entry.ordinal) {
             let counts = rollout
                 .epoch
                 .as_ref()
@@ -224,13 +283,16 @@ impl Fold {
     ) -> Result<(), Error> {
         let now = self.controller.clock.now();
         let mut counted = self.history.take_changes(now);
-        counted.extend(self.looks.take_changes(self.controller.process(), now));
+        self.unwritten_looks
+            .extend(self.looks.take_changes(self.controller.process(), now));
+        counted.extend(self.unwritten_looks.iter().cloned());
         for rollout in snapshot.all_open_rollouts() {
             if let Some(track) = self.tracks.get_mut(&rollout.id) {
                 counted.extend(track.take_changes(rollout));
             }
         }
         self.commit_in_parts(counted).await?;
+        self.unwritten_looks.clear();
         let mut removal: Vec<Operation> = batch
             .iter()
             .map(|journaled| Operation::Delete(journaled.key.clone()))
@@ -238,13 +300,22 @@ impl Fold {
         for (day, reports) in reports {
             for reports in reports.chunks(1500) {
                 self.sequence += 1;
-                removal.push(Operation::Put(
-                    keys::seen(day, self.controller.process(), self.sequence),
-                    encode_seen(reports),
-                ));
+                let key = keys::seen(day, self.controller.process(), self.sequence);
+                removal.push(Operation::Put(key.clone(), encode_seen(reports)));
+                self.seen.push((day, key));
             }
         }
-        self.commit_in_parts(removal).await
+        let oldest = now.day() - SEEN_DAYS;
+        let is_old = |(day, _): &(i64, Key)| *day < oldest;
+        removal.extend(
+            self.seen
+                .iter()
+                .filter(|record| is_old(record))
+                .map(|(_, key)| Operation::Delete(key.clone())),
+        );
+        self.commit_in_parts(removal).await?;
+        self.seen.retain(|record| !is_old(record));
+        Ok(())
     }
 
     /// Commits operations that are harmless to repeat, in as many transactions as it takes.
@@ -308,9 +379,13 @@ impl Fold {
             let is_active = environment.created_at.day() >= oldest
                 || self.history.is_active(environment.ordinal, now);
             if eligible && is_active {
-                active
+                let one = active
                     .entry(environment.ordinal)
                     .or_insert(environment.as_ref());
+                // Of a team always the same one, on every server.
+                if environment.id < one.id {
+                    *one = environment.as_ref();
+                }
             }
         }
         active
@@ -358,7 +433,8 @@ impl Fold {
                         .unwrap_or(u8::MAX),
                     platform: slot(&platforms, environment),
                     partners: partner_bits(&partners, environment),
-                    repeats: rollout.policy.repeat_failures && environment.repeats,
+                    repeats: rollout.policy.repeat_failures
+                        && snapshot.members(ordinal).all(|member| member.repeats),
                     regular: self
                         .history
                         .is_regular(ordinal, now, |day| working_days.contains(&day)),
@@ -373,6 +449,13 @@ impl Fold {
     }
 }
 
+/// The records of report ids that the store has, by day.
+async fn seen_records(store: &dyn Store) -> Result<Vec<(i64, Key)>, Error> {
+    let entries = read_all(store, keys::SEEN).await?.into_iter();
+    let records = entries.map(|entry| (keys::day_of(&entry.key).unwrap_or(0), entry.key));
+    Ok(records.collect())
+}
+
 /// Who is active when an epoch opens.
 #[derive(Debug)]
 pub struct Pool {
@@ -382,6 +465,17 @@ pub struct Pool {
     pub platforms: Vec<Platform>,
     /// Other open rollouts by slot.
     pub partners: Vec<RolloutId>,
+}
+
+/// The open rollouts that can have drawn a draw key, also one whose last environment has left meanwhile.
+fn concerned(snapshot: &Snapshot, ordinal: Ordinal) -> Vec<&Arc<Rollout>> {
+    match snapshot.members(ordinal).next() {
+        Some(member) => snapshot.open_rollouts(&member.pin_set).iter().collect(),
+        None => snapshot
+            .all_open_rollouts()
+            .filter(|rollout| snapshot.draw(rollout, ordinal).is_some())
+            .collect(),
+    }
 }
 
 fn most_common_platforms<'a>(

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Wake;
 use super::fold::{Fold, Pool};
-use super::track::pool_changes;
+use super::track::{changes_of, pool_changes};
 use crate::controller::{Controller, Draft, Inbox, Note, Refusal, Standing, Verb, logged};
 use crate::loops::filing::{self, Intent};
 use crate::store::keys;
@@ -126,6 +126,12 @@ impl Promotion {
         let folded = self.fold.fold_all().await;
         for command in commands {
             match command {
+                // What is not counted yet must not fall between two epochs.
+                Command::Ask(ask) if folded.is_err() && matches!(ask.verb, Verb::Promote(_)) => {
+                    let cause = "reports could not be counted; try again".to_owned();
+                    // The person may have gone.
+                    let _ = ask.answer.send(Err(Error::Unavailable(cause).into()));
+                }
                 Command::Ask(ask) => self.carry_out(ask).await,
                 Command::Tick(done) => waiting.push(done),
             }
@@ -320,10 +326,7 @@ impl Promotion {
                 )
                 .await
             }
-            Verb::Resume => {
-                self.enter(rollout, Step::Resume, State::Baking, reason, &actor, now)
-                    .await
-            }
+            Verb::Resume => self.resume(rollout, reason, &actor, now).await,
             Verb::Abort => {
                 let state = State::Aborted {
                     at: now,
@@ -352,7 +355,13 @@ impl Promotion {
         };
         let snapshot = self.controller.snapshot();
         let gone = |ordinal| snapshot.is_gone(ordinal);
-        running.evidence.settle(&mut running.detectors, gone);
+        let doubtful = rollout.has_doubtful_windows();
+        let silent = running
+            .evidence
+            .settle(&mut running.detectors, doubtful, gone);
+        self.fold
+            .commit_in_parts(changes_of(rollout, &running, &silent))
+            .await?;
         let settled = Settled {
             at: now,
             folded: self.fold.folded(),
@@ -364,7 +373,8 @@ impl Promotion {
         let actor = &Actor::Controller;
         self.write(rollout, next, Step::Settle, reason, actor, draft, now)
             .await?;
-        self.fold.track(rollout).settled(running);
+        let track = self.fold.track(rollout);
+        track.settled(&snapshot, rollout, running, &silent);
         Ok(())
     }
 
@@ -462,6 +472,7 @@ impl Promotion {
             at: now,
             kind: Kind::Complete,
             fingerprints: &fingerprints,
+            together_with: None,
         };
         filing::intend(&mut draft, &snapshot, &intent);
         self.write(rollout, next, Step::Complete, reason, actor, draft, now)
@@ -490,6 +501,7 @@ impl Promotion {
             at: now,
             kind: Kind::RollBack,
             fingerprints: &fingerprints,
+            together_with: survivor,
         };
         let filing = filing::intend(&mut draft, &snapshot, &intent);
         self.controller
@@ -589,6 +601,26 @@ impl Promotion {
         Ok(())
     }
 
+    /// Lets a rollout go on, in spite of what made it stop by itself.
+    async fn resume(
+        &mut self,
+        rollout: &Rollout,
+        reason: Reason,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let (evidence, folded) = (self.evidence_now(rollout), self.fold.folded());
+        let next = rollout.resume(&evidence, folded, now)?;
+        let starts_afresh = next.restarts.len() > rollout.restarts.len();
+        let draft = Draft::default();
+        self.write(rollout, next, Step::Resume, reason, actor, draft, now)
+            .await?;
+        if starts_afresh {
+            self.fold.track(rollout).restart(folded);
+        }
+        Ok(())
+    }
+
     async fn enter(
         &mut self,
         rollout: &Rollout,
@@ -629,7 +661,8 @@ impl Promotion {
     }
 
     fn evidence_now(&mut self, rollout: &Rollout) -> Evidence {
-        self.fold.track(rollout).evidence()
+        let snapshot = self.controller.snapshot();
+        self.fold.evidence(&snapshot, rollout)
     }
 
     /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.

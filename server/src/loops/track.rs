@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use pinion_core::draw::{Draw, Share};
 use pinion_core::event_trail::{EventTrail, TrailFailure};
 use pinion_core::evidence::{
-    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Ordinal, Totals,
-    Wealth,
+    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Order, Ordinal,
+    RETURN_MIN, Totals, Wealth,
 };
+use pinion_core::mixture::Target;
 use pinion_core::outcome::Fingerprint;
 use pinion_core::rollout::{Epoch, Restart, Rollout};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,8 @@ pub struct Track {
     running: Option<Running>,
     trail: EventTrail,
     totals: Totals,
+    /// The share of every epoch, each with the revision up to which everything had been counted before.
+    shares: Vec<(u64, Share)>,
     dirty: BTreeSet<u32>,
 }
 
@@ -49,6 +52,7 @@ impl Track {
             running: None,
             trail: EventTrail::new(rollout.policy.alpha, &platforms(rollout)),
             totals: Totals::default(),
+            shares: Vec::new(),
             dirty: BTreeSet::new(),
         }
     }
@@ -72,6 +76,7 @@ impl Track {
             epochs.push(decode(&entry.key, &entry.value)?);
         }
         for epoch in &epochs {
+            track.shares.push((epoch.folded, epoch.share));
             track.trail.open_epoch(epoch, &platforms(rollout));
             let cells = load_cells(store, rollout, epoch.index).await?;
             for (ordinal, cell) in &cells {
@@ -109,6 +114,7 @@ impl Track {
             self.trail = EventTrail::new(rollout.policy.alpha, &platforms(rollout));
         }
         self.epoch = epoch.index;
+        self.shares.push((epoch.folded, epoch.share));
         self.trail.open_epoch(epoch, &platforms(rollout));
         self.running = Some(Running {
             evidence: epoch_evidence(snapshot, rollout, epoch, members),
@@ -122,8 +128,19 @@ impl Track {
         self.running.as_ref()
     }
 
-    /// Puts in the epoch with its windows ended.
-    pub fn settled(&mut self, running: Running) {
+    /// Puts in the epoch with its windows ended, in which these were silent.
+    pub fn settled(
+        &mut self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        running: Running,
+        silent: &[Ordinal],
+    ) {
+        for ordinal in silent {
+            if let Some(cell) = running.evidence.cells().get(ordinal) {
+                self.count(snapshot, rollout, rollout.last_share(), *ordinal, cell);
+            }
+        }
         self.running = Some(running);
     }
 
@@ -157,6 +174,17 @@ impl Track {
                     .any(|member| subject(member).is_eligible(rollout))
         };
         if traits.is_none() && !can_be_drawn() {
+            return;
+        }
+        let first_pull = running
+            .evidence
+            .cells()
+            .get(&ordinal)
+            .and_then(|cell| cell.polled);
+        if event == Event::Polled
+            && first_pull.is_some_and(|first| mark.at < first.at.plus(RETURN_MIN))
+        {
+            // It says nothing more, whatever had it noted: a start of the server, or another rollout's change.
             return;
         }
         let cell = Cell::of(event, mark, traits.unwrap_or_default());
@@ -215,22 +243,24 @@ impl Track {
         let Some(running) = &self.running else {
             return Vec::new();
         };
-        std::mem::take(&mut self.dirty)
-            .into_iter()
-            .map(|chunk| {
-                let first = Ordinal(chunk * CELLS_PER_CHUNK);
-                let last = Ordinal(first.0 + (CELLS_PER_CHUNK - 1));
-                let cells = running
-                    .evidence
-                    .cells()
-                    .range(first..=last)
-                    .map(|(ordinal, cell)| (*ordinal, cell));
-                Operation::Put(
-                    keys::cells(&rollout.id, self.epoch, chunk),
-                    encode_cells(cells),
-                )
-            })
-            .collect()
+        let dirty = std::mem::take(&mut self.dirty);
+        cell_changes(rollout, self.epoch, &running.evidence, dirty)
+    }
+
+    /// The share when the report at this place was counted.
+    pub fn share_at(&self, order: Order) -> Share {
+        let opened = |(folded, _): &&(u64, Share)| order > Order::new(*folded, u16::MAX);
+        let epoch = self.shares.iter().rev().find(opened);
+        epoch.map_or(Share::ZERO, |(_, share)| *share)
+    }
+
+    /// Who failed with the candidate in a way that hits the target since the detectors last started afresh, and
+    /// when.
+    pub fn hits(&self, rollout: &Rollout, target: &Target) -> Vec<(Ordinal, Order)> {
+        let since = rollout.restarts.last().map_or(0, |restart| restart.folded);
+        let mut hits = self.totals.hits(target, &platforms(rollout));
+        hits.retain(|(_, order)| *order > Order::new(since, u16::MAX));
+        hits
     }
 
     /// What failures looked like with the candidate, the most frequent first.
@@ -308,6 +338,29 @@ pub fn pool_changes(rollout: &Rollout, epoch: u32, members: &[Member]) -> (Vec<O
         })
         .collect();
     (puts, hex::encode(hash.finalize()))
+}
+
+/// What must be written so that the store has the cells of these environments too.
+pub fn changes_of(rollout: &Rollout, running: &Running, ordinals: &[Ordinal]) -> Vec<Operation> {
+    let chunk = |ordinal: &Ordinal| keys::chunk_of(*ordinal, CELLS_PER_CHUNK).0;
+    let chunks: BTreeSet<u32> = ordinals.iter().map(chunk).collect();
+    cell_changes(rollout, rollout.epoch_index(), &running.evidence, chunks)
+}
+
+fn cell_changes(
+    rollout: &Rollout,
+    epoch: u32,
+    evidence: &EpochEvidence,
+    chunks: BTreeSet<u32>,
+) -> Vec<Operation> {
+    let changes = chunks.into_iter().map(|chunk| {
+        let first = Ordinal(chunk * CELLS_PER_CHUNK);
+        let last = Ordinal(first.0 + (CELLS_PER_CHUNK - 1));
+        let cells = evidence.cells().range(first..=last);
+        let value = encode_cells(cells.map(|(ordinal, cell)| (*ordinal, cell)));
+        Operation::Put(keys::cells(&rollout.id, epoch, chunk), value)
+    });
+    changes.collect()
 }
 
 async fn load_cells(

@@ -11,7 +11,7 @@
 //! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
 //! | `tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
 //! | `name/<token name>` | the token's key | with `tok/`, so that names are unique |
-//! | `ord/next`, `cid/<SHA-256 of the draw key>` | the next ordinal; a draw key's own | enrolment |
+//! | `ord/next`, `cid/<SHA-256 of pin set and draw key>` | the next ordinal; a draw key's own | enrolment |
 //! | `rep/next` | the next process number | process start |
 //! | `j/<process>/<sequence>` | [`JournalRecord`](super::records::JournalRecord) | only that process; removed when folded |
 //! | `seen/<day>/<process>-<sequence>` | folded report ids | the fold, with the removal of `j/` |
@@ -128,12 +128,14 @@ pub fn next_ordinal() -> Key {
     Key::new("ord/next")
 }
 
-/// The ordinal of a draw key.
-pub fn draw_key(draw_key: &str) -> Key {
-    Key::new(format!(
-        "{DRAW_KEY}{}",
-        hex::encode(Sha256::digest(draw_key))
-    ))
+/// The ordinal of a draw key of a pin set: what shares a key in two of them is two.
+pub fn draw_key(pin_set: &PinSetName, draw_key: &str) -> Key {
+    let digest = Sha256::new()
+        .chain_update(pin_set.as_str())
+        .chain_update([0])
+        .chain_update(draw_key)
+        .finalize();
+    Key::new(format!("{DRAW_KEY}{}", hex::encode(digest)))
 }
 
 /// The next number of a process.

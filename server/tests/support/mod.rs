@@ -42,6 +42,7 @@ pub struct Server {
     pub channel: Channel,
     config: Config,
     seed: u64,
+    only_when_asked: bool,
 }
 
 /// An enrolled environment.
@@ -76,6 +77,16 @@ impl Server {
 
     /// The same, with a file in a git repository (its URL) as the pin set's source.
     pub async fn start_with(dir: &Path, pins: &str, repository: Option<&str>) -> Self {
+        Self::start_as(dir, pins, repository, false).await
+    }
+
+    /// The same; `only_when_asked`: it counts and decides only when somebody asks it to, as [`Server::pass`] does.
+    pub async fn start_as(
+        dir: &Path,
+        pins: &str,
+        repository: Option<&str>,
+        only_when_asked: bool,
+    ) -> Self {
         let forges: Vec<ForgeConfig> = repository
             .map(|url| ForgeConfig::git("requirements".parse().expect("a name"), url))
             .into_iter()
@@ -87,7 +98,7 @@ impl Server {
             ..Config::default()
         };
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
-        let app = Self::app(&config, &clock, 1).await;
+        let app = Self::app(&config, &clock, 1, only_when_asked).await;
         let admin = app.first_admin.clone().expect("a new directory");
         let channel = connect(&app).await;
         let mut server = Self {
@@ -99,6 +110,7 @@ impl Server {
             channel,
             config,
             seed: 1,
+            only_when_asked,
         };
         server.manager = server
             .token("manager", proto::Role::ReleaseManager, "")
@@ -117,12 +129,17 @@ impl Server {
         server
     }
 
-    async fn app(config: &Config, clock: &Arc<ManualClock>, seed: u64) -> App {
+    async fn app(
+        config: &Config,
+        clock: &Arc<ManualClock>,
+        seed: u64,
+        only_when_asked: bool,
+    ) -> App {
         let world = World {
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             random: Arc::new(SeededRandom::new(seed)),
             exporter: None,
-            is_simulated: false,
+            is_simulated: only_when_asked,
         };
         App::start(config, world).await.expect("starts")
     }
@@ -142,11 +159,12 @@ impl Server {
             team,
             config,
             seed,
+            only_when_asked,
             ..
         } = self;
         app.stop().await;
         meanwhile();
-        let app = Self::app(&config, &clock, seed + 1).await;
+        let app = Self::app(&config, &clock, seed + 1, only_when_asked).await;
         let channel = connect(&app).await;
         Self {
             app,
@@ -157,6 +175,7 @@ impl Server {
             channel,
             config,
             seed: seed + 1,
+            only_when_asked,
         }
     }
 

@@ -103,7 +103,7 @@ fn of_variables(file: &Path) -> Check {
         unset => Check::warning(
             "variables",
             format!(
-                "{} does not name the file in this shell; `pinion run` sets it by itself",
+                "the file is not named by {} in this shell; `pinion run` does that by itself",
                 unset.join(" and ")
             ),
             "eval \"$(pinion sync)\"",
@@ -113,7 +113,7 @@ fn of_variables(file: &Path) -> Check {
 
 fn of_reports(checkout: &Checkout) -> Check {
     let outbox = checkout.outbox();
-    let (waiting, dropped) = (outbox.waiting().len(), outbox.dropped());
+    let (waiting, dropped) = (outbox.count(), outbox.dropped());
     let lost = match dropped {
         0 => String::new(),
         count => format!(", {count} were thrown away unsent"),

@@ -47,7 +47,9 @@ async fn version(name: &'static str, argument: &'static str) -> String {
         }
         Ok(Ok(output)) => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let line = text.lines().next().unwrap_or_default().trim();
+            let line = text.lines().next().unwrap_or_default();
+            // pip adds where it is.
+            let line = line.split(" from ").next().unwrap_or_default().trim();
             match line.strip_prefix(name) {
                 Some(rest) if !rest.is_empty() => rest.trim().to_owned(),
                 _ => line.to_owned(),

@@ -80,6 +80,7 @@ pub(crate) fn rollout(
         watched_until,
         interfered: _,
         restarts: _,
+        overruled: _,
         decisions,
         last_hash: _,
     } = rollout;

@@ -70,7 +70,8 @@ pub fn encode_cells<'a>(cells: impl IntoIterator<Item = (Ordinal, &'a Cell)>) ->
         value.put_u8(u8::try_from(category).unwrap_or(0));
         let previous = failure.is_some_and(|failure| failure.previous_failed);
         let fingerprint = failure.and_then(|failure| failure.fingerprint);
-        value.put_u8(u8::from(previous) | u8::from(fingerprint.is_some()) << 1);
+        let silent = u8::from(cell.silent) << 2;
+        value.put_u8(u8::from(previous) | u8::from(fingerprint.is_some()) << 1 | silent);
         value.put_u64_le(fingerprint.map_or(0, |fingerprint| fingerprint.0));
         put_traits(
             &mut value,
@@ -117,6 +118,7 @@ pub fn decode_cells(key: &Key, value: &[u8]) -> Result<Vec<(Ordinal, Cell)>, Err
                     passed,
                     dismissed,
                     failed,
+                    silent: flags & 4 != 0,
                 },
             ))
         })
@@ -446,6 +448,7 @@ mod tests {
             announced: Some(mark(2)),
             passed: Some(mark(3)),
             failed: Some(failed),
+            silent: true,
         };
         let plain = Cell {
             failed: Some(bare),

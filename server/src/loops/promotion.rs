@@ -366,7 +366,7 @@ impl Promotion {
         let settled = Settled {
             at: now,
             folded: self.fold.folded(),
-            control: *running.evidence.control_by_stratum(),
+            control: running.evidence.control_by_stratum(),
         };
         let next = rollout.settle(settled)?;
         let mut draft = Draft::default();

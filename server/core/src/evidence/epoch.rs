@@ -13,7 +13,7 @@ use crate::path::Step as PathStep;
 use crate::policy::Policy;
 use crate::prediction::STRATA;
 use crate::rollout::{Epoch, Fleet};
-use crate::window_bet::{EpochRates, Reveal, WindowBet};
+use crate::window_bet::{Counts, EpochRates, Reveal, WindowBet};
 
 /// An environment that is active when an epoch opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +65,15 @@ impl Detectors {
 
     /// Ends the windows of an epoch at its planned end. Of doubtful ones nothing counts as harm, and nothing is
     /// excluded by them: who is missing among those who reported is not known.
-    fn settle(&mut self, epoch: &Epoch, doubtful: bool) {
+    fn settle(&mut self, epoch: &Epoch, reveals: &Counts, doubtful: bool) {
         if doubtful {
             self.windows.close_early();
         } else if epoch.step == PathStep::Stage {
-            let cells = clearance::cells(&self.windows.counts());
-            self.clearance
-                .settle(epoch.rho(), &epoch.window_rates(), &cells);
+            self.clearance.settle(
+                epoch.rho(),
+                &epoch.window_rates(),
+                &clearance::cells(reveals),
+            );
         }
         self.windows.end_epoch();
     }
@@ -98,8 +100,9 @@ pub struct EpochEvidence {
     settled: bool,
     /// By label (control, exposed).
     sides: [Side; 2],
-    /// Failed of reporting among revealed control environments, by stratum.
-    control: [(u64, u64); STRATA],
+    /// Everybody who was revealed, also before the detectors started afresh, as detector W does not count them:
+    /// failures come before passes, so that what is left of an epoch would bias the bounds.
+    reveals: Counts,
 }
 
 impl EpochEvidence {
@@ -135,7 +138,7 @@ impl EpochEvidence {
             revealed: BTreeSet::new(),
             settled: epoch.settled.is_some(),
             sides,
-            control: [(0, 0); STRATA],
+            reveals: Counts::default(),
         }
     }
 
@@ -176,7 +179,7 @@ impl EpochEvidence {
         for ordinal in &members {
             self.reveal(*ordinal, Some(gone(*ordinal)), &mut detectors.windows);
         }
-        detectors.settle(&self.epoch, doubtful);
+        detectors.settle(&self.epoch, &self.reveals, doubtful);
         self.settled = true;
         let silent = |ordinal: &Ordinal| self.cells.get(ordinal).is_some_and(|cell| cell.silent);
         members.into_iter().filter(silent).collect()
@@ -203,12 +206,8 @@ impl EpochEvidence {
             cell.silent = true;
             self.sides[usize::from(*exposed)].change(&before, cell);
         }
-        if !exposed {
-            let (failed, reporting) =
-                &mut self.control[usize::from(traits.stratum).min(STRATA - 1)];
-            *failed += u64::from(failure.is_some());
-            *reporting += 1;
-        }
+        let stratum = usize::from(traits.stratum).min(STRATA - 1);
+        self.reveals[stratum][usize::from(failure.is_some())][usize::from(*exposed)] += 1;
         bet.reveal(Reveal {
             stratum: usize::from(traits.stratum),
             failure,
@@ -247,8 +246,12 @@ impl EpochEvidence {
     }
 
     /// Failed of reporting among revealed control environments, by stratum.
-    pub const fn control_by_stratum(&self) -> &[(u64, u64); STRATA] {
-        &self.control
+    pub fn control_by_stratum(&self) -> [(u64, u64); STRATA] {
+        let [passed, failed] = [0, 1];
+        self.reveals.map(|by_outcome| {
+            let control = |outcome: usize| by_outcome[outcome][0];
+            (control(failed), control(failed) + control(passed))
+        })
     }
 
     /// What every environment did that was heard of, in the pool or not.

@@ -232,3 +232,20 @@ fn copies_of_a_cell_merge_to_the_same_whatever_their_order() {
     assert_eq!(all.until(4).failed, None);
     assert_eq!(all.until(4).polled_again, Some(mark(4)));
 }
+
+#[test]
+fn a_fresh_start_of_the_detectors_leaves_the_bounds_as_they_are() {
+    let bounds = |starts_afresh: bool| {
+        let (mut epoch, mut detectors) = pool();
+        epoch.merge(Ordinal(0), &cell(failed(), 1), &mut detectors);
+        if starts_afresh {
+            detectors.windows.restart();
+        }
+        for i in 1..POOL {
+            epoch.merge(Ordinal(i), &cell(Outcome::Passed, 2), &mut detectors);
+        }
+        epoch.settle(&mut detectors, false, |_| false);
+        detectors.clearance
+    };
+    assert_eq!(bounds(true), bounds(false));
+}

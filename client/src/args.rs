@@ -1,6 +1,7 @@
 //! The command line, as typed. What the arguments mean is decided in `command/`.
 
 pub(crate) mod environment;
+pub(crate) mod gate;
 pub(crate) mod policy;
 pub(crate) mod release;
 
@@ -136,6 +137,9 @@ pub(crate) enum Command {
     /// Start, watch and stop rollouts.
     #[command(subcommand)]
     Rollout(release::Rollout),
+    /// Run a consumer's tests with a candidate before anybody gets it.
+    #[command(subcommand)]
+    Gate(gate::Gate),
     /// Check a policy, and simulate what it would do.
     #[command(subcommand)]
     Policy(policy::Policy),

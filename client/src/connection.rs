@@ -151,6 +151,8 @@ impl Connection {
         rollouts: rollout_service_client::RolloutServiceClient;
         /// The service of pin sets.
         pin_sets: pin_set_service_client::PinSetServiceClient;
+        /// The service of gates.
+        gates: gate_service_client::GateServiceClient;
         /// The service of tokens.
         admin: admin_service_client::AdminServiceClient;
     }

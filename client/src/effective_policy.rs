@@ -25,6 +25,10 @@ pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
     policy
         .minimum_age
         .get_or_insert(to_wire(default.minimum_age));
+    policy
+        .gate_timeout
+        .get_or_insert(to_wire(default.gate_timeout));
+    policy.gate_runs.get_or_insert(default.gate_runs);
     if policy.on_harm() == v1::OnHarm::Unspecified {
         policy.on_harm = v1::OnHarm::RollBack.into();
     }
@@ -74,6 +78,14 @@ pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
         margin: policy.margin,
         minimum_environments: policy.minimum_environments.unwrap_or_default(),
         minimum_age: of_wire(policy.minimum_age.as_ref()),
+        gates: policy
+            .gates
+            .iter()
+            .map(|consumer| consumer.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("`gates`: {error}"))?,
+        gate_timeout: of_wire(policy.gate_timeout.as_ref()),
+        gate_runs: policy.gate_runs.unwrap_or_default(),
         on_harm: match policy.on_harm() {
             v1::OnHarm::Pause => OnHarm::Pause,
             v1::OnHarm::Unspecified | v1::OnHarm::RollBack => OnHarm::RollBack,

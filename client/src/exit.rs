@@ -34,7 +34,8 @@ Exit codes:
   5  the server is away or too slow
   6  conflict: changed meanwhile (stale revision), or the name is taken
   7  a value is invalid (a file, a version, a policy)
-  `pinion run` and `pinion exec` exit as their command did: its own status, or 128 + n after signal n
+  `pinion run`, `pinion exec` and `pinion gate run` exit as their command did: its own status, or 128 + n
+  after signal n
   `pinion bisect` exits with 130 when it was interrupted; the same command goes on";
 
 impl From<tonic::Code> for Exit {

@@ -44,6 +44,11 @@ struct PolicyFile {
     minimum_environments: Option<u32>,
     #[serde(default, deserialize_with = "duration")]
     minimum_age: Option<HumanDuration>,
+    #[serde(default)]
+    gates: Vec<String>,
+    #[serde(default, deserialize_with = "duration")]
+    gate_timeout: Option<HumanDuration>,
+    gate_runs: Option<u32>,
     on_harm: Option<OnHarm>,
     on_inconclusive: Option<OnInconclusive>,
     #[serde(default)]
@@ -145,6 +150,9 @@ impl PolicyFile {
             margin: self.margin,
             on_inconclusive: on_inconclusive.into(),
             repeat_failures: self.repeat_failures,
+            gates: self.gates,
+            gate_timeout: self.gate_timeout.map(HumanDuration::to_wire),
+            gate_runs: self.gate_runs,
         }
     }
 }
@@ -218,6 +226,9 @@ mod tests {
             alpha = 0.01
             minimum_environments = 3
             minimum_age = "2d"
+            gates = ["nova", "neutron"]
+            gate_timeout = "90m"
+            gate_runs = 5
             on_harm = "pause"
             overlap = "supersede"
             open_rollouts_max = 5
@@ -239,6 +250,9 @@ mod tests {
         assert_eq!(policy.pilot, Some(false));
         assert_eq!(policy.pilot_bake.map(|d| d.seconds), Some(1_800));
         assert_eq!(policy.minimum_age.map(|d| d.seconds), Some(172_800));
+        assert_eq!(policy.gates, ["nova", "neutron"]);
+        assert_eq!(policy.gate_timeout.map(|d| d.seconds), Some(5_400));
+        assert_eq!(policy.gate_runs, Some(5));
         assert_eq!(policy.on_harm(), v1::OnHarm::Pause);
         assert_eq!(policy.overlap(), v1::Overlap::Supersede);
         let calendar = policy.calendar.expect("a calendar");

@@ -1,10 +1,12 @@
 //! The server's answers in words and tables, for people.
 
+mod gate;
 mod pin_set;
 mod policy;
 mod rollout;
 mod token;
 
+pub(crate) use gate::{changes, gate_standing, gates};
 pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins};
 pub(crate) use policy::policy;
 pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, state};

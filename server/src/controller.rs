@@ -29,6 +29,7 @@ use crate::store::{
 
 mod effects;
 mod environments;
+mod gates;
 mod outcomes;
 mod pin_sets;
 mod pins;
@@ -37,6 +38,7 @@ mod rollouts;
 mod tokens;
 
 pub use environments::{Change as EnvironmentChange, Enrolment};
+pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub(crate) use outcomes::{SEEN_DAYS, order};
 pub use pin_sets::{Import, Imported, UnkeptLines};

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::gate::Gate;
+use pinion_core::name::{ConsumerName, EnvironmentId, LeaseId, PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::resolve::Subject;
 use pinion_core::rollout::Rollout;
@@ -109,6 +110,7 @@ pub struct Snapshot {
     members: imbl::HashMap<Ordinal, imbl::OrdSet<EnvironmentId>>,
     tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
     ordinals: imbl::HashMap<Key, Ordinal>,
+    gates: imbl::OrdMap<(RolloutId, ConsumerName), Stored<Gate>>,
     /// Positions of those who have left, by rollout.
     left: imbl::OrdMap<(RolloutId, Ordinal), f64>,
 }
@@ -166,6 +168,12 @@ impl Snapshot {
             self.blocks.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ROLLOUT) {
             self.put_rollout(stored(entry)?);
+        } else if text.starts_with(keys::GATE) {
+            let gate: Stored<Gate> = stored(entry)?;
+            if let Some(rollout) = keys::rollout_of_gate(key) {
+                let place = (rollout, gate.record.consumer.clone());
+                self.gates.insert(place, gate);
+            }
         } else if text.starts_with(keys::FILING) {
             self.filings.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ENVIRONMENT) {
@@ -414,6 +422,27 @@ impl Snapshot {
                 && block.record.package == *package
                 && block.record.version == *version
         })
+    }
+
+    /// The gate of a consumer in a rollout, once it has a record.
+    pub fn gate(&self, rollout: &RolloutId, consumer: &ConsumerName) -> Option<&Stored<Gate>> {
+        self.gates.get(&(rollout.clone(), consumer.clone()))
+    }
+
+    /// The gates of a rollout, in the order of its policy.
+    pub fn gates(&self, rollout: &Rollout) -> Vec<Gate> {
+        let gate = |consumer: &ConsumerName| match self.gate(&rollout.id, consumer) {
+            Some(stored) => Gate::clone(&stored.record),
+            None => Gate::new(consumer.clone()),
+        };
+        rollout.policy.gates.iter().map(gate).collect()
+    }
+
+    /// The gate that a lease is or was of, with its rollout.
+    pub fn gate_of_lease(&self, lease: &LeaseId) -> Option<(&RolloutId, &Stored<Gate>)> {
+        let mut gates = self.gates.iter();
+        let found = gates.find(|(_, stored)| stored.record.knows(lease));
+        found.map(|((rollout, _), stored)| (rollout, stored))
     }
 
     /// Every filing.

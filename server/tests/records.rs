@@ -13,6 +13,7 @@ use std::sync::Arc;
 use pinion_core::evidence::Ordinal;
 use pinion_core::outcome::Outcome;
 use pinion_proto::v1 as proto;
+use pinion_proto::v1::gate_service_client::GateServiceClient;
 use pinion_proto::v1::rollout_service_client::RolloutServiceClient;
 use pinion_server::app::{App, World};
 use pinion_server::clock::{Clock, ManualClock};
@@ -30,6 +31,8 @@ use tonic::transport::Channel;
 const PINS: &str = "requests==1.0\nsix==1.0 ; python_version >= '3'\n";
 /// Nobody listens there, so the rollback stays to be filed.
 const REPOSITORY: &str = "https://127.0.0.1:9/pins.git";
+/// The pin set whose rollouts have a gate before them.
+const GATED: &str = "gated";
 #[derive(Serialize, Deserialize)]
 struct Line {
     key: String,
@@ -81,6 +84,7 @@ async fn live(dir: &Path) {
     server.start_rollout("six", "1.1").await.unwrap();
     server.pass(HOUR).await;
     server.leave(&environments[29]).await;
+    run_a_gate(&server).await;
     server.app.stop().await;
     // Acknowledged, and not folded: what a server leaves that was killed.
     let record = JournalRecord {
@@ -95,6 +99,43 @@ async fn live(dir: &Path) {
     let store = SledStore::open(&dir.join("store"), SledOptions::default()).unwrap();
     put(&store, operation).await;
     store.close().await;
+}
+
+/// A rollout that waits for a gate of which one run failed, in a pin set of its own.
+async fn run_a_gate(server: &Server) {
+    let policy = proto::Policy {
+        gates: vec!["nova".to_owned()],
+        ..Default::default()
+    };
+    server.create_set(GATED, policy, None).await.unwrap();
+    server.import(GATED, PINS).await.unwrap();
+    let request = proto::CreateRolloutRequest {
+        pin_set: GATED.to_owned(),
+        candidates: vec![proto::Candidate {
+            package: "six".to_owned(),
+            version: "2.0".to_owned(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let request = with_token(request, &server.manager);
+    server.rollouts().create_rollout(request).await.unwrap();
+    let mut gates = GateServiceClient::new(server.channel.clone());
+    let request = proto::LeaseGateRequest {
+        consumer: "nova".to_owned(),
+        ..Default::default()
+    };
+    let request = with_token(request, &server.manager);
+    let leased = gates.lease_gate(request).await.unwrap().into_inner();
+    let request = proto::ReportGateRequest {
+        lease_id: leased.lease.unwrap().lease_id,
+        outcome: proto::Outcome::Failed.into(),
+        category: proto::Category::Test.into(),
+        fingerprint: "00000000000000aa".to_owned(),
+        link: "https://ci.example/job/1".to_owned(),
+    };
+    let request = with_token(request, &server.manager);
+    gates.report_gate(request).await.unwrap();
 }
 
 async fn put(store: &SledStore, operation: Operation) {
@@ -176,7 +217,7 @@ fn assert_every_kind(lines: &[Line]) {
         .collect();
     for kind in [
         "set", "base", "block", "ro", "log", "out", "env", "tok", "name", "ord", "cid", "rep", "j",
-        "seen", "hist", "pool", "obs", "ep", "det", "look", "left",
+        "seen", "hist", "pool", "obs", "ep", "det", "look", "left", "gate",
     ] {
         assert!(
             kinds.contains(kind),
@@ -250,5 +291,18 @@ async fn goes_on(lines: &[Line]) {
         .into_inner()
         .decisions;
     assert!(decisions.len() >= 2, "{decisions:?}");
+    let request = proto::ListRolloutsRequest {
+        pin_set: GATED.to_owned(),
+        ..Default::default()
+    };
+    let gated = rollouts
+        .list_rollouts(with_token(request, &admin))
+        .await
+        .unwrap()
+        .into_inner()
+        .rollouts;
+    assert_eq!(gated[0].state(), proto::RolloutState::Gating);
+    assert_eq!(gated[0].gates[0].state(), proto::GateState::Waiting);
+    assert_eq!(gated[0].gates[0].runs.len(), 1);
     app.stop().await;
 }

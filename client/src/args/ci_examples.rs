@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use saphyr::{LoadableYamlNode as _, Yaml};
 
+use super::gate::Gate;
 use super::{Args, Command};
 
 const YAML: [(&str, &str); 5] = [
@@ -26,6 +27,20 @@ const YAML: [(&str, &str); 5] = [
 ];
 
 const JENKINS: &str = include_str!("../../../deploy/ci/Jenkinsfile");
+
+/// The examples of gates that are files of their own.
+const GATES: [(&str, &str); 2] = [
+    (
+        "github-actions-gate.yml",
+        include_str!("../../../deploy/ci/github-actions-gate.yml"),
+    ),
+    (
+        "zuul-pinion-gate.yaml",
+        include_str!("../../../deploy/ci/zuul-pinion-gate.yaml"),
+    ),
+];
+
+const JENKINS_GATE: &str = include_str!("../../../deploy/ci/Jenkinsfile.gate");
 
 const README: &str = include_str!("../../../deploy/ci/README.md");
 
@@ -124,6 +139,22 @@ fn every_example_joins_with_consent_pulls_runs_and_leaves() {
 }
 
 #[test]
+fn every_example_of_a_gate_runs_one_with_a_report() {
+    let examples = [
+        of_yaml(GATES[0].0, GATES[0].1),
+        of_yaml(GATES[1].0, GATES[1].1),
+        of_yaml(YAML[1].0, YAML[1].1),
+        of_jenkins(JENKINS_GATE),
+    ];
+    for commands in examples {
+        let runs = commands.iter().filter(
+            |command| matches!(command, Command::Gate(Gate::Run(run)) if !run.report.is_empty()),
+        );
+        assert_eq!(runs.count(), 1, "{commands:?}");
+    }
+}
+
+#[test]
 fn a_slip_in_an_example_is_found() {
     let slip = command_lines("pinion join --pin-set x --accept-reports");
     assert!(Args::try_parse_from(&slip[0]).is_err());
@@ -131,7 +162,7 @@ fn a_slip_in_an_example_is_found() {
 
 #[test]
 fn the_page_names_every_example_and_its_commands_parse() {
-    for (file, _) in YAML {
+    for (file, _) in YAML.iter().chain(&GATES) {
         assert!(README.contains(&format!("({file})")), "{file}");
     }
     let quoted = README.split('`').skip(1).step_by(2);

@@ -83,7 +83,7 @@ pub(crate) struct Sync {
 }
 
 /// The tools, as clap takes them.
-fn tool() -> impl TypedValueParser<Value = Tool> {
+pub(crate) fn tool() -> impl TypedValueParser<Value = Tool> {
     PossibleValuesParser::new(Tool::ALL.map(Tool::as_str)).try_map(|name| name.parse::<Tool>())
 }
 

@@ -6,7 +6,7 @@ pub(super) mod child;
 mod output;
 mod repetition;
 mod reporting;
-mod written_reports;
+pub(super) mod written_reports;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -91,7 +91,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
 }
 
 /// Whether somebody stopped the command, who would not want to wait for it again.
-fn was_stopped(ending: Ending) -> bool {
+pub(super) fn was_stopped(ending: Ending) -> bool {
     matches!(status(ending), 130 | 143)
 }
 

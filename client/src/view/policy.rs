@@ -33,6 +33,9 @@ pub(crate) fn policy(policy: &v1::Policy) -> String {
             number(policy.minimum_environments),
         ),
         ("  minimum age", duration(&policy.minimum_age)),
+        ("  gates", policy.gates.join(", ")),
+        ("  gate timeout", duration(&policy.gate_timeout)),
+        ("  gate runs", number(policy.gate_runs)),
         ("  on harm", on_harm(policy.on_harm())),
         (
             "  on inconclusive",

@@ -8,16 +8,11 @@ use crate::table::Table;
 use crate::terminal::clean;
 use crate::times::show_time;
 
-use super::{change, facts, next_share, percent};
+use super::{changes, facts, gate_standing, next_share, percent};
 
 /// What a rollout tries.
 pub(crate) fn candidate(rollout: &v1::Rollout) -> String {
-    rollout
-        .changes
-        .iter()
-        .map(change)
-        .collect::<Vec<_>>()
-        .join(", ")
+    changes(&rollout.changes)
 }
 
 /// A state's name, in the words of the glossary.
@@ -107,6 +102,10 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
             },
         ),
     ];
+    lines.extend(rollout.gates.iter().map(|gate| {
+        let words = format!("{}: {}", gate.consumer, gate_standing(gate));
+        ("gate", words)
+    }));
     if let Some(evidence) = &rollout.evidence {
         lines.extend(evidence_facts(evidence));
     }

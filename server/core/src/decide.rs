@@ -2,6 +2,7 @@
 
 use crate::draw::Share;
 use crate::evidence::Evidence;
+use crate::gate::{Gate, GateState};
 use crate::mixture::Target;
 use crate::name::RolloutId;
 use crate::path::{POPULATION_MIN, Step as PathStep};
@@ -64,10 +65,16 @@ impl Decision {
     }
 }
 
-/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`.
-pub fn decide(rollout: &Rollout, evidence: &Evidence, fleet: &Fleet, now: Timestamp) -> Decision {
+/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`; `gates`: those of its policy.
+pub fn decide(
+    rollout: &Rollout,
+    evidence: &Evidence,
+    gates: &[Gate],
+    fleet: &Fleet,
+    now: Timestamp,
+) -> Decision {
     match &rollout.state {
-        State::Gating => decide_beginning(rollout, fleet, now),
+        State::Gating => decide_beginning(rollout, gates, fleet, now),
         State::Baking => decide_epoch(rollout, evidence, now),
         State::Paused { by } => harm(rollout, evidence, false)
             .unwrap_or_else(|| Decision::wait(Reason::Halted { by: by.to_string() })),
@@ -94,7 +101,7 @@ pub fn less_exposed<'a>(one: &'a Rollout, other: &'a Rollout) -> &'a Rollout {
     if key(one) <= key(other) { one } else { other }
 }
 
-fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decision {
+fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Timestamp) -> Decision {
     if let Some((until, package)) = &rollout.not_before
         && now < *until
     {
@@ -103,7 +110,8 @@ fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decisio
             until: *until,
         });
     }
-    if let Some(wait) = too_small(fleet).or_else(|| closed(rollout, now)) {
+    let wait = gated(gates, now).or_else(|| too_small(fleet));
+    if let Some(wait) = wait.or_else(|| closed(rollout, now)) {
         return wait;
     }
     let reason = Reason::Begun {
@@ -116,6 +124,31 @@ fn decide_beginning(rollout: &Rollout, fleet: &Fleet, now: Timestamp) -> Decisio
         },
         None => Decision::wait(Reason::Ended),
     }
+}
+
+/// The wait for gates: until all have passed, and for a person once one has failed.
+fn gated(gates: &[Gate], now: Timestamp) -> Option<Decision> {
+    if let Some(failed) = gates.iter().find(|gate| gate.state == GateState::Failed) {
+        return Some(Decision::wait(Reason::GateFailed {
+            consumer: failed.consumer.clone(),
+            runs: failed.failed_runs(),
+            category: failed.last_failure().map(|failure| failure.category),
+        }));
+    }
+    let of = |is: fn(&GateState) -> bool| {
+        let those = gates.iter().filter(|gate| is(gate.standing(now)));
+        those.map(|gate| gate.consumer.clone()).collect::<Vec<_>>()
+    };
+    let waiting = of(|state| *state == GateState::Waiting);
+    let running = of(|state| matches!(state, GateState::Leased(_)));
+    let outstanding = waiting.len() + running.len();
+    (outstanding > 0).then(|| {
+        Decision::wait(Reason::GatesOutstanding {
+            waiting,
+            running,
+            passed: u32::try_from(gates.len() - outstanding).unwrap_or(u32::MAX),
+        })
+    })
 }
 
 /// What is done about harm, if the evidence says harmful; `may_pause`: the state allows to pause.
@@ -244,4 +277,77 @@ fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {
             opens: calendar.next_opening(now),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::{Failure, Lease, Report, Run};
+    use crate::name::LeaseId;
+    use crate::outcome::Category;
+    use crate::state::Actor;
+    use std::time::Duration;
+
+    const NOON: Timestamp = Timestamp::from_unix_ms(1_709_640_000_000);
+
+    fn gate(consumer: &str) -> Gate {
+        Gate::new(consumer.parse().expect("a name"))
+    }
+
+    fn leased(consumer: &str) -> Gate {
+        let lease = Lease {
+            id: LeaseId::from_random([1; 16]),
+            by: Actor::Controller,
+            until: NOON.plus(Duration::from_secs(60)),
+        };
+        gate(consumer).lease(lease, NOON).expect("it waits")
+    }
+
+    fn reported(consumer: &str, failure: Option<Failure>) -> Gate {
+        let run = Run {
+            lease: LeaseId::from_random([1; 16]),
+            by: Actor::Controller,
+            at: NOON,
+            report: Report {
+                failure,
+                link: String::new(),
+            },
+        };
+        let gate = leased(consumer).report(run, 1).expect("a lease");
+        gate.expect("a new report")
+    }
+
+    fn waits_for(gates: &[Gate], now: Timestamp) -> String {
+        gated(gates, now).map_or_else(String::new, |wait| wait.reason.to_string())
+    }
+
+    #[test]
+    fn nothing_begins_until_every_gate_has_passed() {
+        assert_eq!(gated(&[], NOON), None);
+        assert_eq!(gated(&[reported("nova", None)], NOON), None);
+        let gates = [gate("nova"), leased("neutron"), reported("cinder", None)];
+        assert_eq!(
+            waits_for(&gates, NOON),
+            "the tests of consumers come first: nova waits for a job, neutron runs; 1 of 3 gates has passed"
+        );
+        assert_eq!(
+            waits_for(&gates, NOON.plus(Duration::from_secs(60))),
+            "the tests of consumers come first: nova and neutron wait for a job; 1 of 3 gates has passed"
+        );
+    }
+
+    #[test]
+    fn a_gate_that_failed_takes_a_person() {
+        let failure = Failure {
+            category: Category::Test,
+            fingerprint: None,
+        };
+        let gates = [gate("nova"), reported("neutron", Some(failure))];
+        let wait = gated(&gates, NOON).expect("it waits");
+        assert_eq!(wait.action, Action::Wait);
+        assert_eq!(
+            wait.reason.to_string(),
+            "the gate of neutron failed: 1 run failed with the candidate, the last in test; a person may promote it all the same, or stop it"
+        );
+    }
 }

@@ -14,6 +14,7 @@ pub mod event_bet;
 pub mod event_trail;
 pub mod evidence;
 pub mod filing;
+pub mod gate;
 pub mod guard;
 pub mod log;
 pub mod mixture;

@@ -110,6 +110,10 @@ name!(
     ForgeName, "forge name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
 );
 name!(
+    /// The name of a consumer, in the form of a pin set's.
+    ConsumerName, "consumer name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
+);
+name!(
     /// What environments are drawn by: 1 to 100 bytes of printable ASCII without blank and `/`.
     DrawKey, "draw key",
     |text| (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'),
@@ -129,6 +133,10 @@ name!(
     /// A rollout's id: `ro-` and 16 lower-case hexadecimal digits.
     RolloutId, "rollout id", |text| is_hex_after("ro-", 16, text), "it is `ro-` and 16 hexadecimal digits"
 );
+name!(
+    /// The id of a gate's lease: `lease-` and 32 lower-case hexadecimal digits.
+    LeaseId, "lease id", |text| is_hex_after("lease-", 32, text), "it is `lease-` and 32 hexadecimal digits"
+);
 
 impl EnvironmentId {
     /// An id of these bytes, which must come from a random source.
@@ -141,6 +149,13 @@ impl RolloutId {
     /// An id of these bytes, which must come from a random source.
     pub fn from_random(bytes: [u8; 8]) -> Self {
         Self(format!("ro-{}", hex::encode(bytes)))
+    }
+}
+
+impl LeaseId {
+    /// An id of these bytes, which must come from a random source.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(format!("lease-{}", hex::encode(bytes)))
     }
 }
 

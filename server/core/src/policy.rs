@@ -6,13 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, InvalidCalendar};
 use crate::draw::Share;
+use crate::name::ConsumerName;
 
 /// Planned shares, at most.
 pub const STAGES_MAX: usize = 32;
+/// Gates of one policy, at most.
+pub const GATES_MAX: usize = 16;
+/// Failing runs that a gate may take, at most.
+pub const GATE_RUNS_MAX: u32 = 10;
 /// The most rollouts of one pin set that may be open at a time: one and its 32 partner slots.
 pub const OPEN_ROLLOUTS_MAX: u32 = 33;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The rules of a pin set's rollouts. Working time is time in which the calendar is open.
@@ -38,6 +44,16 @@ pub struct Policy {
     pub minimum_environments: u32,
     /// The least age of a version before the first environment gets it, in calendar time: 0 to 365 d.
     pub minimum_age: Duration,
+    /// Consumers whose tests must pass with the candidate before the first environment gets it; at most
+    /// [`GATES_MAX`], each once.
+    #[serde(default)]
+    pub gates: Vec<ConsumerName>,
+    /// How long a job may hold a gate: 1 min to 24 h.
+    #[serde(default = "default_gate_timeout")]
+    pub gate_timeout: Duration,
+    /// Runs of a gate that must fail in a row before it fails: 1 to [`GATE_RUNS_MAX`]; see [`crate::gate`].
+    #[serde(default = "default_gate_runs")]
+    pub gate_runs: u32,
     /// What is done when the evidence says harmful.
     pub on_harm: OnHarm,
     /// What is done when the path has ended and harm at the margin is not excluded.
@@ -118,12 +134,32 @@ pub enum InvalidPolicy {
     /// The age lies above 365 d.
     #[error("`minimum_age` of {0} s is more than 31536000 s (365 d)")]
     MinimumAge(u64),
+    /// More consumers than [`GATES_MAX`].
+    #[error("`gates` names {0} consumers; at most {GATES_MAX}")]
+    Gates(usize),
+    /// A consumer is named twice.
+    #[error("`gates` names `{0}` twice")]
+    GateTwice(ConsumerName),
+    /// The time lies outside 1 min to 24 h.
+    #[error("`gate_timeout` of {0} s lies outside 60 s to 86400 s (24 h)")]
+    GateTimeout(u64),
+    /// The number lies outside its range.
+    #[error("`gate_runs` of {0} lies outside 1 to {GATE_RUNS_MAX}")]
+    GateRuns(u32),
     /// The limit lies outside its range.
     #[error("`open_rollouts_max` of {0} lies outside 1 to {OPEN_ROLLOUTS_MAX}")]
     OpenRollouts(u32),
     /// The calendar is refused.
     #[error(transparent)]
     Calendar(#[from] InvalidCalendar),
+}
+
+const fn default_gate_timeout() -> Duration {
+    Duration::from_secs(2 * HOUR.as_secs())
+}
+
+const fn default_gate_runs() -> u32 {
+    3
 }
 
 impl Default for Policy {
@@ -138,6 +174,9 @@ impl Default for Policy {
             margin: None,
             minimum_environments: 1,
             minimum_age: Duration::ZERO,
+            gates: Vec::new(),
+            gate_timeout: default_gate_timeout(),
+            gate_runs: default_gate_runs(),
             on_harm: OnHarm::RollBack,
             on_inconclusive: OnInconclusive::Wait,
             repeat_failures: false,
@@ -188,10 +227,29 @@ impl Policy {
         if self.minimum_age > 365 * DAY {
             return Err(InvalidPolicy::MinimumAge(self.minimum_age.as_secs()));
         }
+        self.validate_gates()?;
         if !(1..=OPEN_ROLLOUTS_MAX).contains(&self.open_rollouts_max) {
             return Err(InvalidPolicy::OpenRollouts(self.open_rollouts_max));
         }
         Ok(self.calendar.validate()?)
+    }
+
+    fn validate_gates(&self) -> Result<(), InvalidPolicy> {
+        if self.gates.len() > GATES_MAX {
+            return Err(InvalidPolicy::Gates(self.gates.len()));
+        }
+        for (index, consumer) in self.gates.iter().enumerate() {
+            if self.gates[..index].contains(consumer) {
+                return Err(InvalidPolicy::GateTwice(consumer.clone()));
+            }
+        }
+        if !(MINUTE..=24 * HOUR).contains(&self.gate_timeout) {
+            return Err(InvalidPolicy::GateTimeout(self.gate_timeout.as_secs()));
+        }
+        if !(1..=GATE_RUNS_MAX).contains(&self.gate_runs) {
+            return Err(InvalidPolicy::GateRuns(self.gate_runs));
+        }
+        Ok(())
     }
 }
 
@@ -228,6 +286,7 @@ mod tests {
 
     #[test]
     fn every_field_has_a_range() {
+        let nova: ConsumerName = "nova".parse().expect("a name");
         let bad = [
             Policy {
                 bake: Duration::from_secs(59),
@@ -259,6 +318,18 @@ mod tests {
             },
             Policy {
                 minimum_age: 366 * DAY,
+                ..Policy::default()
+            },
+            Policy {
+                gates: vec![nova.clone(); 2],
+                ..Policy::default()
+            },
+            Policy {
+                gate_timeout: 25 * HOUR,
+                ..Policy::default()
+            },
+            Policy {
+                gate_runs: 0,
                 ..Policy::default()
             },
             Policy {

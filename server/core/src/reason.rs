@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::draw::Share;
 use crate::evidence::{Evidence, HarmBounds, Side};
-use crate::name::RolloutId;
+use crate::name::{ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
+use crate::outcome::Category;
 use crate::time::Timestamp;
 
 /// Why something is done, or not done yet.
@@ -22,6 +23,24 @@ pub enum Reason {
         package: String,
         /// When it is old enough.
         until: Timestamp,
+    },
+    /// Consumers' tests have not all passed with the candidate.
+    GatesOutstanding {
+        /// Those that no job has taken.
+        waiting: Vec<ConsumerName>,
+        /// Those that a job is at.
+        running: Vec<ConsumerName>,
+        /// How many have passed.
+        passed: u32,
+    },
+    /// A consumer's tests fail with the candidate.
+    GateFailed {
+        /// Whose.
+        consumer: ConsumerName,
+        /// Runs that failed, all there were.
+        runs: u32,
+        /// How the last one failed.
+        category: Option<Category>,
     },
     /// The calendar is closed.
     CalendarClosed {
@@ -156,6 +175,13 @@ pub enum Reason {
         /// In their words; may be empty.
         words: String,
     },
+    /// A person asked for it although gates had not passed.
+    AskedPastGates {
+        /// Those that had not.
+        gates: Vec<ConsumerName>,
+        /// In their words; may be empty.
+        words: String,
+    },
     /// Another rollout took its packages.
     TakenOver {
         /// Which one; none: an import changed them.
@@ -266,6 +292,23 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "the version of {package} is too young; it is old enough on {until}"
+                )
+            }
+            Self::GatesOutstanding {
+                waiting,
+                running,
+                passed,
+            } => f.write_str(&outstanding(waiting, running, *passed)),
+            Self::GateFailed {
+                consumer,
+                runs,
+                category,
+            } => {
+                let runs = counted(u64::from(*runs), "run");
+                let last = category.map_or_else(String::new, |one| format!(", the last in {one}"));
+                write!(
+                    f,
+                    "the gate of {consumer} failed: {runs} failed with the candidate{last}; a person may promote it all the same, or stop it"
                 )
             }
             Self::CalendarClosed { opens: Some(opens) } => {
@@ -391,6 +434,17 @@ impl fmt::Display for Reason {
             ),
             Self::Asked { words } if words.is_empty() => f.write_str("a person asked for it"),
             Self::Asked { words } => write!(f, "a person asked for it: {words}"),
+            Self::AskedPastGates { gates, words } => {
+                let gates = match gates.as_slice() {
+                    [one] => format!("the gate of {one} has"),
+                    many => format!("the gates of {} have", named(many)),
+                };
+                write!(f, "a person asked for it although {gates} not passed")?;
+                match words.as_str() {
+                    "" => Ok(()),
+                    words => write!(f, ": {words}"),
+                }
+            }
             Self::TakenOver { by: Some(by) } => write!(f, "rollout {by} took over its packages"),
             Self::TakenOver { by: None } => f.write_str("an import changed its packages"),
             Self::EvidenceUnreadable { cause } => write!(f, "its evidence cannot be read: {cause}"),
@@ -404,6 +458,39 @@ impl fmt::Display for Reason {
             ),
             Self::Ended => f.write_str("it has ended"),
         }
+    }
+}
+
+/// What is waited for before the first environment, in words.
+fn outstanding(waiting: &[ConsumerName], running: &[ConsumerName], passed: u32) -> String {
+    let doing = |those: &[ConsumerName], one: &str, many: &str| match those {
+        [] => None,
+        [name] => Some(format!("{name} {one}")),
+        names => Some(format!("{} {many}", named(names))),
+    };
+    let parts = [
+        doing(waiting, "waits for a job", "wait for a job"),
+        doing(running, "runs", "run"),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    let have = if passed == 1 { "has" } else { "have" };
+    format!(
+        "the tests of consumers come first: {}; {passed} of {} {have} passed",
+        parts.join(", "),
+        counted(
+            (waiting.len() + running.len()) as u64 + u64::from(passed),
+            "gate"
+        ),
+    )
+}
+
+/// Names in a row, such as "nova, neutron and cinder".
+fn named(names: &[ConsumerName]) -> String {
+    let names: Vec<&str> = names.iter().map(ConsumerName::as_str).collect();
+    match names.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        Some((last, _)) => (*last).to_owned(),
+        None => String::new(),
     }
 }
 

@@ -16,6 +16,7 @@ use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 
+use super::gates::put_gates;
 use super::pin_sets::current;
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
@@ -184,6 +185,7 @@ impl Controller {
             now,
         );
         draft.create(keys::rollout(&rollout.id), encode(&rollout));
+        put_gates(&mut draft, &rollout);
         self.commit(draft).await?;
         self.wake_promotion();
         Ok((rollout, superseded_ids))

@@ -10,6 +10,7 @@ use pinion_core::decide::{Action, Decision, decide, less_exposed};
 use pinion_core::draw::Share;
 use pinion_core::evidence::{Detectors, Evidence};
 use pinion_core::filing::Kind;
+use pinion_core::gate::GateState;
 use pinion_core::name::RolloutId;
 use pinion_core::path::Step as PathStep;
 use pinion_core::policy::OnHarm;
@@ -25,6 +26,7 @@ use super::fold::{Fold, Pool};
 use super::track::{changes_of, pool_changes};
 use crate::controller::{Controller, Draft, Inbox, Note, Refusal, Standing, Verb, logged};
 use crate::loops::filing::{self, Intent};
+use crate::snapshot::Snapshot;
 use crate::store::keys;
 use crate::store::records::encode;
 use crate::store::{Error, TXN_ITEMS_MAX};
@@ -207,7 +209,8 @@ impl Promotion {
             None => self.fold.fleet(&snapshot, &rollout, now),
         };
         let evidence = self.evidence_now(&rollout);
-        let decision = decide(&rollout, &evidence, &fleet, now);
+        let gates = snapshot.gates(&rollout);
+        let decision = decide(&rollout, &evidence, &gates, &fleet, now);
         let standing = Standing {
             evidence,
             reason: decision.reason.clone(),
@@ -340,6 +343,7 @@ impl Promotion {
             Verb::Promote(share) => {
                 let fleet = self.fold.fleet(&snapshot, rollout, now);
                 let to = promotion_target(rollout, share, &fleet)?;
+                let reason = past_gates(&snapshot, rollout, reason);
                 self.raise(rollout, to, reason, &actor, now).await
             }
         }
@@ -709,6 +713,23 @@ impl Promotion {
         controller.metrics.decision(step.as_str());
         tracing::info!(rollout = %after.id, action = step.as_str(), actor = %actor, share = after.share().value(), reason = sentence, "decided");
         Ok(after)
+    }
+}
+
+/// The reason of a person's promotion, which says what gates of a rollout that has not begun it goes past.
+fn past_gates(snapshot: &Snapshot, rollout: &Rollout, reason: Reason) -> Reason {
+    let gates = match rollout.state {
+        State::Gating => snapshot.gates(rollout),
+        _ => Vec::new(),
+    };
+    let outstanding = gates.iter().filter(|gate| gate.state != GateState::Passed);
+    let outstanding: Vec<_> = outstanding.map(|gate| gate.consumer.clone()).collect();
+    match reason {
+        Reason::Asked { words } if !outstanding.is_empty() => Reason::AskedPastGates {
+            gates: outstanding,
+            words,
+        },
+        reason => reason,
     }
 }
 

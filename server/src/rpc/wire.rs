@@ -9,6 +9,7 @@ use pinion_proto::v1 as proto;
 
 mod admin;
 mod environment;
+mod gate;
 mod outcome;
 mod pin;
 mod pin_set;
@@ -17,6 +18,7 @@ mod rollout;
 
 pub(crate) use admin::{from_role, to_token_request, token};
 pub(crate) use environment::{change as environment_change, enrolment, environment};
+pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
 pub(crate) use pin::{explained, pins, query};
 pub(crate) use pin_set::{block, import, pin_set, source, unkept_line};

@@ -6,6 +6,7 @@
 //! | `base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
 //! | `block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
 //! | `ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
+//! | `gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `ro/`; then CI jobs that take it |
 //! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `ro/`, once, never changed |
 //! | `out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `ro/`; then the filing loop |
 //! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
@@ -26,18 +27,21 @@
 
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::FilingKey;
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId, TokenName};
+use pinion_core::name::{
+    ConsumerName, EnvironmentId, PackageName, PinSetName, RolloutId, TokenName,
+};
 use pinion_core::version::Version;
 use sha2::{Digest, Sha256};
 
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 9] = [
+pub const CONTROL_PREFIXES: [&str; 10] = [
     SET,
     BASE,
     BLOCK,
     ROLLOUT,
+    GATE,
     FILING,
     ENVIRONMENT,
     TOKEN,
@@ -53,6 +57,8 @@ pub const BASE: &str = "base/";
 pub const BLOCK: &str = "block/";
 /// Rollouts.
 pub const ROLLOUT: &str = "ro/";
+/// Gates.
+pub const GATE: &str = "gate/";
 /// Filings.
 pub const FILING: &str = "out/";
 /// Environments.
@@ -91,6 +97,17 @@ pub fn block(name: &PinSetName, package: &PackageName, version: &Version) -> Key
 /// A rollout.
 pub fn rollout(id: &RolloutId) -> Key {
     Key::new(format!("{ROLLOUT}{id}"))
+}
+
+/// A gate.
+pub fn gate(id: &RolloutId, consumer: &ConsumerName) -> Key {
+    Key::new(format!("{GATE}{id}/{consumer}"))
+}
+
+/// The rollout of a key that [`gate`] made.
+pub fn rollout_of_gate(key: &Key) -> Option<RolloutId> {
+    let (id, _consumer) = key.as_str().strip_prefix(GATE)?.split_once('/')?;
+    id.parse().ok()
 }
 
 /// A decision.

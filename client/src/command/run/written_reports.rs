@@ -10,7 +10,7 @@ use crate::command::report_files::{self, Named};
 use crate::terminal::Terminal;
 
 /// The files as they were before the run.
-pub(super) struct WrittenReports {
+pub(in crate::command) struct WrittenReports {
     named: Vec<Named>,
     before: BTreeMap<PathBuf, Trace>,
 }
@@ -20,7 +20,7 @@ type Trace = (SystemTime, u64);
 
 impl WrittenReports {
     /// Looks at the files before the run, so that an old one is not taken for a new one.
-    pub(super) fn before(names: &[PathBuf]) -> Self {
+    pub(in crate::command) fn before(names: &[PathBuf]) -> Self {
         let named = report_files::named(names);
         let files = named.iter().flat_map(Named::files);
         let before = files.filter_map(|path| Some((path.clone(), trace(&path)?)));
@@ -31,7 +31,7 @@ impl WrittenReports {
     }
 
     /// Reads what the run wrote; says which reports are missing, old or broken.
-    pub(super) fn after(self, terminal: &Terminal) -> Vec<TestReport> {
+    pub(in crate::command) fn after(self, terminal: &Terminal) -> Vec<TestReport> {
         let mut reports = Vec::new();
         let mut read = Vec::new();
         for named in &self.named {

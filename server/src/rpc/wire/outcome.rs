@@ -84,7 +84,7 @@ fn to_repeat(repeat: i32) -> Result<Repeat, Unreadable> {
     }
 }
 
-fn to_category(category: i32) -> Result<Category, Unreadable> {
+pub(super) fn to_category(category: i32) -> Result<Category, Unreadable> {
     match proto::Category::try_from(category) {
         Ok(proto::Category::Install) => Ok(Category::Install),
         Ok(proto::Category::Build) => Ok(Category::Build),

@@ -4,7 +4,7 @@ use pinion_core::calendar::{Calendar, Freeze};
 use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_duration, from_timestamp, to_duration, to_share, to_timestamp};
+use super::{Unreadable, from_duration, from_timestamp, name, to_duration, to_share, to_timestamp};
 
 /// The longest reason of a freeze, in bytes.
 const REASON_BYTES_MAX: usize = 200;
@@ -26,6 +26,9 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         margin,
         on_inconclusive,
         repeat_failures,
+        gates,
+        gate_timeout,
+        gate_runs,
     } = policy;
     let default = Policy::default();
     let duration = |field: &'static str, duration: Option<prost_types::Duration>, default| {
@@ -49,6 +52,12 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         margin,
         minimum_environments: minimum_environments.unwrap_or(default.minimum_environments),
         minimum_age: duration("policy.minimum_age", minimum_age, default.minimum_age)?,
+        gates: gates
+            .iter()
+            .map(|consumer| name("policy.gates", consumer))
+            .collect::<Result<Vec<_>, _>>()?,
+        gate_timeout: duration("policy.gate_timeout", gate_timeout, default.gate_timeout)?,
+        gate_runs: gate_runs.unwrap_or(default.gate_runs),
         on_harm: match proto::OnHarm::try_from(on_harm) {
             Ok(proto::OnHarm::Unspecified | proto::OnHarm::RollBack) => OnHarm::RollBack,
             Ok(proto::OnHarm::Pause) => OnHarm::Pause,
@@ -155,6 +164,9 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         margin,
         minimum_environments,
         minimum_age,
+        gates,
+        gate_timeout,
+        gate_runs,
         on_harm,
         on_inconclusive,
         repeat_failures,
@@ -187,6 +199,9 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
             OnInconclusive::Complete => proto::OnInconclusive::Complete.into(),
         },
         repeat_failures: *repeat_failures,
+        gates: gates.iter().map(ToString::to_string).collect(),
+        gate_timeout: Some(from_duration(*gate_timeout)),
+        gate_runs: Some(*gate_runs),
     }
 }
 

@@ -10,8 +10,8 @@ use pinion_core::state::{Actor, State};
 use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_change, from_policy, from_timestamp, name, to_timestamp};
-use crate::controller::{Candidate, NewRollout, Standing};
+use super::{Unreadable, from_change, from_policy, from_timestamp, gate, name, to_timestamp};
+use crate::controller::{Candidate, GateStanding, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
 pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRollout, Unreadable> {
@@ -58,6 +58,7 @@ pub(crate) fn rollout(
     standing: Option<&Standing>,
     last: Option<&LogEntry>,
     filing: Option<&FilingRecord>,
+    gates: &[GateStanding],
 ) -> proto::Rollout {
     let Rollout {
         id,
@@ -131,6 +132,7 @@ pub(crate) fn rollout(
         population: fleet.as_ref().map_or(0, |fleet| fleet.population),
         planned_shares: ahead,
         actor: actor_of(state, last),
+        gates: gates.iter().map(gate::gate).collect(),
     }
 }
 

@@ -67,7 +67,7 @@ async fn undrawn<'a>(server: &Server, environments: &'a [Environment]) -> &'a En
 #[tokio::test]
 async fn a_volunteer_gets_the_candidate_from_the_first_epoch_on_whatever_the_draw() {
     let dir = tempdir().expect("a folder");
-    let server = Server::start(dir.path(), PINS).await;
+    let server = Server::start_as(dir.path(), PINS, None, true).await;
     let others = server.enroll_many(12).await;
     let eager = server.enroll_many(8).await;
     for environment in &eager {

@@ -216,18 +216,28 @@ fn for_all(harm: Option<&v1::HarmBounds>) -> String {
     }
 }
 
+/// A target as what it is about.
+fn failures(target: &str) -> String {
+    match target {
+        "any" => "failures of any kind".to_owned(),
+        // Other targets than categories are several words, such as "on linux".
+        _ if target.contains(' ') => format!("failures {target}"),
+        category => format!("{category} failures"),
+    }
+}
+
 fn detector(detector: Option<&v1::Detector>) -> String {
     let Some(detector) = detector.filter(|detector| detector.log_threshold != 0.0) else {
         return String::new();
     };
-    let odds = format!(
-        "{} of {}",
-        ratio(detector.log_evidence),
-        ratio(detector.log_threshold)
-    );
+    let odds = ratio(detector.log_evidence);
+    let threshold = format!("a rollback takes {}", ratio(detector.log_threshold));
     match detector.log_evidence > 0.0 {
-        true => format!("{odds}, most of it about {}", detector.leading_target),
-        false => odds,
+        true => format!(
+            "{odds}, most of it about {}; {threshold}",
+            failures(&detector.leading_target)
+        ),
+        false => format!("{odds}; {threshold}"),
     }
 }
 

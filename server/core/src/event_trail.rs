@@ -4,7 +4,7 @@
 //! keeps. So the cells of all epochs, in order, give the same wealth on every server and at every replay,
 //! and nothing of it needs to be stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::draw::{Draw, Share};
 use crate::event_bet::{EventBet, FailureEvent, RATE_ALREADY_FAILING};
@@ -35,6 +35,8 @@ pub struct EventTrail {
     epoch: Option<OpenEpoch>,
     failures: BTreeMap<Order, TrailFailure>,
     places: BTreeMap<Ordinal, Order>,
+    /// Looks that an environment had in the epochs before: what only it has, it does not share with itself.
+    looks: BTreeSet<(Ordinal, Fingerprint)>,
     /// Restarts in this epoch, each by the revision up to which everything had been counted.
     restarts: Vec<u64>,
 }
@@ -59,6 +61,7 @@ impl EventTrail {
             epoch: None,
             failures: BTreeMap::new(),
             places: BTreeMap::new(),
+            looks: BTreeSet::new(),
             restarts: Vec::new(),
         }
     }
@@ -80,6 +83,9 @@ impl EventTrail {
             platforms: platforms.to_vec(),
             partners: epoch.partners.iter().map(ToString::to_string).collect(),
         });
+        let had = self.failures.values();
+        self.looks
+            .extend(had.filter_map(|failed| Some((failed.ordinal, failed.new_fingerprint?))));
         self.failures.clear();
         self.places.clear();
         self.restarts.clear();
@@ -87,7 +93,9 @@ impl EventTrail {
 
     /// Takes in an environment's first failure in the epoch, as its cell has it now. A place before those
     /// that are known has everything after it bet anew.
-    pub fn note(&mut self, failure: TrailFailure) {
+    pub fn note(&mut self, mut failure: TrailFailure) {
+        let is_its_own = |look: &Fingerprint| self.looks.contains(&(failure.ordinal, *look));
+        failure.new_fingerprint = failure.new_fingerprint.filter(|look| !is_its_own(look));
         let order = failure.failure.mark.order;
         match self.places.insert(failure.ordinal, order) {
             Some(known) if known == order => {}
@@ -175,6 +183,7 @@ fn bet_on(bet: &mut EventBet, epoch: Option<&OpenEpoch>, failed: &TrailFailure) 
 mod tests {
     use super::*;
     use crate::evidence::{Mark, Traits};
+    use crate::mixture::Target;
     use crate::outcome::Category;
     use crate::path::Step;
     use crate::time::Timestamp;
@@ -234,6 +243,19 @@ mod tests {
         assert!(forward.bet().log_e().abs() > 1e-3);
         assert_eq!(forward.bet(), fed(&backward).bet());
         assert_eq!(forward.bet(), fed(&twice).bet());
+    }
+
+    #[test]
+    fn an_environment_does_not_share_a_look_with_itself() {
+        let shared_by = |later: u32| {
+            let mut trail = fed(&[failure(5, 1, 7)]);
+            trail.open_epoch(&epoch(0.25, 0.6, false), &[]);
+            trail.note(failure(later, 2, 7));
+            let look = Target::Fingerprint(Fingerprint(7));
+            trail.bet().masses().contains_key(&look)
+        };
+        assert!(shared_by(6));
+        assert!(!shared_by(5));
     }
 
     #[test]

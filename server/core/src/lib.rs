@@ -1,7 +1,8 @@
 //! What Pinion decides, as pure functions of values: draws and cohorts, evidence and verdicts, decisions
 //! with their reasons, and the words in which they are told.
 //!
-//! Nothing here waits, asks what time it is, draws at random, logs, or reads a file.
+//! Nothing here waits, asks what time it is, draws at random, logs, or reads a file. Simulations follow from
+//! the seed that they are given.
 
 pub mod calendar;
 pub mod clearance;

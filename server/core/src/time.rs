@@ -52,10 +52,15 @@ fn duration_ms(duration: Duration) -> i64 {
 }
 
 impl fmt::Display for Timestamp {
-    /// As RFC 3339 in UTC, to the second.
+    /// For people, in UTC: `2026-11-25 17:00 UTC`, to the second only where that says more.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.0.div_euclid(1000)) {
-            Ok(time) => write!(f, "{time}"),
+        let seconds = self.0.div_euclid(1000);
+        let form = match seconds.rem_euclid(60) {
+            0 => "%Y-%m-%d %H:%M UTC",
+            _ => "%Y-%m-%d %H:%M:%S UTC",
+        };
+        match jiff::Timestamp::from_second(seconds) {
+            Ok(time) => write!(f, "{}", time.strftime(form)),
             Err(_) => write!(f, "{} ms after 1970", self.0),
         }
     }
@@ -89,11 +94,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_prints_as_rfc_3339() {
-        assert_eq!(
-            Timestamp::from_unix_ms(1_700_000_000_999).to_string(),
-            "2023-11-14T22:13:20Z"
-        );
+    fn a_moment_is_told_to_the_minute_or_to_the_second_where_that_says_more() {
+        let told = |ms| Timestamp::from_unix_ms(ms).to_string();
+        assert_eq!(told(1_700_000_000_999), "2023-11-14 22:13:20 UTC");
+        assert_eq!(told(1_699_999_980_000), "2023-11-14 22:13 UTC");
     }
 
     #[test]

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pinion_core::evidence::{Event, Mark, Member, Ordinal, Traits};
-use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS};
+use pinion_core::draw::Share;
+use pinion_core::evidence::{Event, Evidence, Mark, Member, Order, Ordinal, Traits, Wealth};
+use pinion_core::mixture::{PAIR_SLOTS, PLATFORM_SLOTS, Target, accomplice};
 use pinion_core::name::{Platform, RolloutId};
 use pinion_core::outcome::{Outcome, Repeat};
 use pinion_core::prediction::{HISTORY_DAYS, Prediction, stratum};
@@ -99,6 +100,56 @@ impl Fold {
         self.tracks
             .entry(rollout.id.clone())
             .or_insert_with(|| Track::new(rollout))
+    }
+
+    /// The counts that a decision uses. Where they say harmful, a partner that the failures need is to blame
+    /// with the rollout.
+    pub fn evidence(&mut self, snapshot: &Snapshot, rollout: &Rollout) -> Evidence {
+        let mut evidence = self.track(rollout).evidence();
+        let windows = self.accomplice(snapshot, rollout, &evidence.windows);
+        let events = self.accomplice(snapshot, rollout, &evidence.events);
+        for (wealth, partner) in [
+            (&mut evidence.windows, windows),
+            (&mut evidence.events, events),
+        ] {
+            if let Some(partner) = partner {
+                wealth.target = Target::Pair(partner.to_string());
+            }
+        }
+        evidence
+    }
+
+    /// The partner whose labels show that the failures which a detector found need it too.
+    fn accomplice(
+        &self,
+        snapshot: &Snapshot,
+        rollout: &Rollout,
+        found: &Wealth,
+    ) -> Option<RolloutId> {
+        if !found.is_harmful() || matches!(found.target, Target::Pair(_)) {
+            return None;
+        }
+        let hits = self.tracks.get(&rollout.id)?.hits(rollout, &found.target);
+        let partners = snapshot
+            .open_rollouts(&rollout.pin_set)
+            .iter()
+            .filter(|partner| partner.id != rollout.id && partner.share() > Share::ZERO)
+            .filter_map(|partner| Some((partner, self.tracks.get(&partner.id)?)));
+        let labels = partners.map(|(partner, track)| {
+            let label = |(ordinal, order): &(Ordinal, Order)| {
+                let share = track.share_at(*order);
+                let draw = snapshot.draw(partner, *ordinal)?;
+                let is_drawn = snapshot
+                    .members(*ordinal)
+                    .any(|member| subject(member).is_eligible(partner));
+                is_drawn.then(|| (share.exposes(draw), share.value()))
+            };
+            (
+                partner.id.as_str(),
+                hits.iter().filter_map(label).collect::<Vec<_>>(),
+            )
+        });
+        accomplice(labels).and_then(|id| id.parse().ok())
     }
 
     /// Forgets the evidence of rollouts that have ended.

@@ -16,6 +16,9 @@ use crate::store::{Error, Key, Operation, Store, keys};
 const DAYS_KEPT: i64 = 90;
 /// A look that still comes is noted anew after so many days, with the place at which it was first seen.
 const DAYS_BETWEEN: i64 = 30;
+/// Looks that are known at a time; further ones are taken for known, so that nobody who makes them up can fill
+/// the memory.
+const LOOKS_MAX: usize = 1_000_000;
 /// Looks of one value.
 const LOOKS_PER_VALUE: usize = 1000;
 
@@ -68,7 +71,9 @@ impl Looks {
     /// Notes that somebody's failure looked like this.
     pub fn note(&mut self, fingerprint: Fingerprint, order: Order, at: Timestamp) {
         let day = at.day();
+        let is_full = self.known.len() >= LOOKS_MAX;
         match self.known.entry(fingerprint) {
+            Entry::Vacant(_) if is_full => {}
             Entry::Vacant(place) => {
                 place.insert(Look {
                     first: order,

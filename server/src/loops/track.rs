@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use pinion_core::draw::{Draw, Share};
 use pinion_core::event_trail::{EventTrail, TrailFailure};
 use pinion_core::evidence::{
-    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Ordinal, RETURN_MIN,
-    Totals, Wealth,
+    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Order, Ordinal,
+    RETURN_MIN, Totals, Wealth,
 };
+use pinion_core::mixture::Target;
 use pinion_core::outcome::Fingerprint;
 use pinion_core::rollout::{Epoch, Restart, Rollout};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,8 @@ pub struct Track {
     running: Option<Running>,
     trail: EventTrail,
     totals: Totals,
+    /// The share of every epoch, each with the revision up to which everything had been counted before.
+    shares: Vec<(u64, Share)>,
     dirty: BTreeSet<u32>,
 }
 
@@ -49,6 +52,7 @@ impl Track {
             running: None,
             trail: EventTrail::new(rollout.policy.alpha, &platforms(rollout)),
             totals: Totals::default(),
+            shares: Vec::new(),
             dirty: BTreeSet::new(),
         }
     }
@@ -72,6 +76,7 @@ impl Track {
             epochs.push(decode(&entry.key, &entry.value)?);
         }
         for epoch in &epochs {
+            track.shares.push((epoch.folded, epoch.share));
             track.trail.open_epoch(epoch, &platforms(rollout));
             let cells = load_cells(store, rollout, epoch.index).await?;
             for (ordinal, cell) in &cells {
@@ -109,6 +114,7 @@ impl Track {
             self.trail = EventTrail::new(rollout.policy.alpha, &platforms(rollout));
         }
         self.epoch = epoch.index;
+        self.shares.push((epoch.folded, epoch.share));
         self.trail.open_epoch(epoch, &platforms(rollout));
         self.running = Some(Running {
             evidence: epoch_evidence(snapshot, rollout, epoch, members),
@@ -239,6 +245,22 @@ impl Track {
         };
         let dirty = std::mem::take(&mut self.dirty);
         cell_changes(rollout, self.epoch, &running.evidence, dirty)
+    }
+
+    /// The share when the report at this place was counted.
+    pub fn share_at(&self, order: Order) -> Share {
+        let opened = |(folded, _): &&(u64, Share)| order > Order::new(*folded, u16::MAX);
+        let epoch = self.shares.iter().rev().find(opened);
+        epoch.map_or(Share::ZERO, |(_, share)| *share)
+    }
+
+    /// Who failed with the candidate in a way that hits the target since the detectors last started afresh, and
+    /// when.
+    pub fn hits(&self, rollout: &Rollout, target: &Target) -> Vec<(Ordinal, Order)> {
+        let since = rollout.restarts.last().map_or(0, |restart| restart.folded);
+        let mut hits = self.totals.hits(target, &platforms(rollout));
+        hits.retain(|(_, order)| *order > Order::new(since, u16::MAX));
+        hits
     }
 
     /// What failures looked like with the candidate, the most frequent first.

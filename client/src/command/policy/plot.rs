@@ -86,13 +86,13 @@ fn head(body: &mut String, report: &Report, bottom: f64) {
     ] {
         rect(body, (x, 74.0), (11.0, 11.0), class);
         text(body, (x + 16.0, 84.0), "small", words);
-        x += 26.0 + 6.2 * words.len() as f64;
+        x += 24.0 + 5.6 * words.len() as f64;
     }
     text(
         body,
         (AXIS.0 - 4.0, 84.0),
         "small",
-        "environments harmed: median, to 90 %",
+        "harmed: median, to 90 %",
     );
     text(body, (HOURS, 84.0), "small end", "hours to all");
     for (place, words) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {

@@ -1,0 +1,143 @@
+//! What people ask of a rollout, carried out on the evidence of the moment.
+
+use std::sync::Arc;
+
+use pinion_core::draw::Share;
+use pinion_core::gate::GateState;
+use pinion_core::name::RolloutId;
+use pinion_core::path::Step as PathStep;
+use pinion_core::reason::Reason;
+use pinion_core::rollout::{Fleet, Rollout};
+use pinion_core::state::{Actor, State, Step};
+
+use super::{Ask, Promotion};
+use crate::controller::{Refusal, Verb};
+use crate::snapshot::Snapshot;
+
+impl Promotion {
+    pub(super) async fn carry_out(&mut self, ask: Ask) {
+        let Ask {
+            rollout: id,
+            verb,
+            actor,
+            words,
+            expected_revision,
+            answer,
+        } = ask;
+        let result = self
+            .try_carry_out(&id, verb, actor, words, expected_revision)
+            .await;
+        let result = result.and_then(|()| {
+            let snapshot = self.controller.snapshot();
+            snapshot
+                .rollout(&id)
+                .map(|stored| Arc::clone(&stored.record))
+                .ok_or_else(|| Refusal::no_rollout(&id))
+        });
+        // The person may have gone; what was asked for has happened all the same.
+        let _ = answer.send(result);
+    }
+
+    async fn try_carry_out(
+        &mut self,
+        id: &RolloutId,
+        verb: Verb,
+        actor: Actor,
+        words: String,
+        expected: u64,
+    ) -> Result<(), Refusal> {
+        let snapshot = self.controller.snapshot();
+        let stored = snapshot
+            .rollout(id)
+            .ok_or_else(|| Refusal::no_rollout(id))?;
+        let rollout = &stored.record;
+        if expected != 0 && expected != rollout.decisions {
+            return Err(Refusal::Stale {
+                what: format!("rollout `{id}`"),
+                now: format!("at revision {}", rollout.decisions),
+            });
+        }
+        rollout.check(verb.step())?;
+        let now = self.controller.clock.now();
+        let reason = Reason::Asked { words };
+        match verb {
+            Verb::Pause => {
+                self.enter(
+                    rollout,
+                    Step::Pause,
+                    State::Paused { by: actor.clone() },
+                    reason,
+                    &actor,
+                    now,
+                )
+                .await
+            }
+            Verb::Resume => self.resume(rollout, reason, &actor, now).await,
+            Verb::Abort => {
+                let state = State::Aborted {
+                    at: now,
+                    by: actor.clone(),
+                };
+                self.enter(rollout, Step::Abort, state, reason, &actor, now)
+                    .await
+            }
+            Verb::RollBack => self.roll_back(rollout, reason, &actor, None, now).await,
+            Verb::Promote(share) => {
+                let fleet = self.fold.fleet(&snapshot, rollout, now);
+                let to = promotion_target(rollout, share, &fleet)?;
+                let reason = past_gates(&snapshot, rollout, reason);
+                self.raise(rollout, to, reason, &actor, now).await
+            }
+        }
+    }
+}
+
+/// The reason of a person's promotion, which says what gates of a rollout that has not begun it goes past.
+fn past_gates(snapshot: &Snapshot, rollout: &Rollout, reason: Reason) -> Reason {
+    let gates = match rollout.state {
+        State::Gating => snapshot.gates(rollout),
+        _ => Vec::new(),
+    };
+    let outstanding = gates.iter().filter(|gate| gate.state != GateState::Passed);
+    let outstanding: Vec<_> = outstanding.map(|gate| gate.consumer.clone()).collect();
+    match reason {
+        Reason::Asked { words } if !outstanding.is_empty() => Reason::AskedPastGates {
+            gates: outstanding,
+            words,
+        },
+        reason => reason,
+    }
+}
+
+/// Where a person's promotion leads.
+fn promotion_target(
+    rollout: &Rollout,
+    share: Option<Share>,
+    fleet: &Fleet,
+) -> Result<(PathStep, Share), Refusal> {
+    let at = rollout.last_share();
+    match share {
+        Some(share) if share > at => Ok((
+            if share == Share::ONE {
+                PathStep::Full
+            } else {
+                PathStep::Stage
+            },
+            share,
+        )),
+        Some(share) => Err(Refusal::invalid(
+            "share",
+            format!("{share} is not above the present {at}; the share never falls"),
+        )),
+        None => rollout
+            .next(fleet, true)
+            .ok_or_else(|| Refusal::Precondition {
+                code: "NO_STAGE_AHEAD",
+                cause: format!(
+                    "rollout `{}` is at {at} and no stage lies ahead",
+                    rollout.id
+                ),
+                hint: "it completes when its epoch is over".to_owned(),
+            }),
+    }
+}

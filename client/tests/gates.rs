@@ -89,7 +89,12 @@ impl Place {
     }
 
     async fn pinion(&self, token: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
+        self.output(env!("CARGO_BIN_EXE_pinion"), token, arguments)
+            .await
+    }
+
+    async fn output(&self, program: &str, token: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.nova())
@@ -220,6 +225,29 @@ async fn what_cannot_be_reported_is_said() {
     let unknown = ["gate", "run", "--consumer", "nowa", "--", "true"];
     let output = place.pinion(&place.ci, &unknown).await;
     assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pins_of_a_joined_checkout_give_way_to_the_candidate() {
+    let place = Place::new().await;
+    place.start("2.0").await;
+    let join = ["join", "--pin-set", "mine", "--no-reporting"];
+    place.said(&place.ci, &join).await;
+    let script = "\
+eval \"$(\"$0\" sync)\" && export PIP_CONSTRAINT=\"theirs.txt $PIP_CONSTRAINT\" || exit 9
+grep -qx shapes==1.0 \"${PIP_CONSTRAINT#* }\" || exit 8
+exec \"$0\" gate run --consumer nova --no-verify -- sh -c 'echo \"$PIP_CONSTRAINT\"; cat ${PIP_CONSTRAINT#* }'";
+    let words = ["-c", script, env!("CARGO_BIN_EXE_pinion")];
+    let output = place.output("sh", &place.ci, &words).await;
+    assert!(output.status.success(), "{output:?}");
+    let out = String::from_utf8(output.stdout).unwrap();
+    let files: Vec<_> = out.lines().next().unwrap().split(' ').collect();
+    assert_eq!((files.len(), files[0]), (2, "theirs.txt"), "{out}");
+    assert!(out.contains("\nshapes==2.0\n"), "{out}");
+    assert!(
+        !out.contains("shapes==1.0"),
+        "one constraint, not two: {out}"
+    );
 }
 
 /// A virtual environment in the checkout, and a folder of wheels; nothing where this machine has no python with

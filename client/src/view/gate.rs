@@ -30,10 +30,11 @@ pub(crate) fn changes(changes: &[v1::PackageChange]) -> String {
 
 /// Where a gate stands: its state, what it waits for, what was reported last.
 pub(crate) fn gate_standing(gate: &v1::Gate) -> String {
-    let mut parts = vec![state(gate)];
-    if let Some(run) = gate.runs.last() {
-        parts.push(last_run(run));
-    }
+    let mut parts = match (gate.state(), gate.runs.last()) {
+        (GateState::Passed, Some(run)) => vec![told(run)],
+        (_, Some(run)) => vec![state(gate), format!("last {}", told(run))],
+        (_, None) => vec![state(gate)],
+    };
     match gate.lapsed_leases {
         0 => {}
         1 => parts.push("1 lease ran out".to_owned()),
@@ -66,7 +67,8 @@ fn state(gate: &v1::Gate) -> String {
     }
 }
 
-fn last_run(run: &v1::GateRun) -> String {
+/// What was reported, when and by whom.
+fn told(run: &v1::GateRun) -> String {
     let outcome = match run.outcome() {
         v1::Outcome::Failed => {
             let name = run.category().as_str_name();
@@ -76,7 +78,7 @@ fn last_run(run: &v1::GateRun) -> String {
         _ => "passed".to_owned(),
     };
     let mut text = format!(
-        "last {outcome} {} by {}",
+        "{outcome} {} by {}",
         show_time(run.report_time.as_ref()),
         run.actor
     );

@@ -11,6 +11,7 @@ mod go_json;
 mod json_lines;
 mod junit;
 mod libtest;
+mod output;
 mod reading;
 mod source;
 mod subunit;
@@ -20,6 +21,7 @@ mod verdict;
 pub use counts::Counts;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
+pub use output::category_of_output;
 pub use reading::{
     Position, REPORT_BYTES_MAX, Reading, ReportError, read_report, read_report_from,
 };

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pinion_client::ingest::Fingerprint;
+use pinion_client::ingest::{Fingerprint, category_of_output};
+use pinion_client::v1::Category;
 use proptest::prelude::*;
 
 fn fixtures() -> PathBuf {
@@ -90,6 +91,11 @@ fn the_recorded_bad_releases_are_told_apart_from_each_other_and_from_good_ones()
                 .replace("python3.11", "python3.12");
             assert_eq!(Fingerprint::of_output(&moved), Some(look), "{}", row["id"]);
             assert_eq!(looks.insert(look, row["id"].clone()), None, "{}", row["id"]);
+            let imports = ["ImportError", "ModuleNotFoundError"]
+                .iter()
+                .any(|error| stderr.contains(&format!("\n{error}: ")));
+            let expected = imports.then_some(Category::Build);
+            assert_eq!(category_of_output(stderr), expected, "{}", row["id"]);
         }
     }
     assert!(looks.len() >= 6, "{looks:?}");

@@ -195,9 +195,10 @@ pub(crate) struct Run {
     /// what goes to a terminal; what is printed after the command's end, from the background, may be lost.
     #[arg(long)]
     pub(crate) read_output: bool,
-    /// What a failure of this command means.
-    #[arg(long, value_name = "CATEGORY", default_value = "test")]
-    pub(crate) category: Category,
+    /// What a failure of this command means. Left out: what its output says where that is read (a failed
+    /// install or import), else test.
+    #[arg(long, value_name = "CATEGORY")]
+    pub(crate) category: Option<Category>,
     /// The command and its arguments.
     #[arg(
         required = true,

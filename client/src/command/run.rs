@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use pinion_client::adapters::Kept;
-use pinion_client::ingest::{Ending, Fingerprint, Verdict, conclude};
+use pinion_client::ingest::{Ending, Fingerprint, Verdict, category_of_output, conclude};
 use pinion_client::{Run, v1};
 
 use crate::args::environment::{Category, Run as RunArgs};
@@ -57,13 +57,10 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
     };
     let reporting = begin(session, &checkout, usable);
     let ending = command.ending().await;
-    let verdict = conclude(
-        ending,
-        &reports.after(&session.terminal),
-        stated(args.category),
-    );
     let tail = output.map(output::Output::tail);
-    let verdict = verdict.or_look(|| Fingerprint::of_output(&tail?));
+    let category = kind(args.category, tail.as_deref());
+    let verdict = conclude(ending, &reports.after(&session.terminal), category);
+    let verdict = verdict.or_look(|| Fingerprint::of_output(tail.as_deref()?));
     warn_of_contradiction(session, &verdict);
     if let Some(mut reporting) = reporting {
         if let Some(pins) = usable
@@ -73,7 +70,7 @@ pub(super) async fn run(session: &Session, args: &RunArgs) -> Result<ExitCode, F
         }
         let repeat = match verdict {
             Verdict::Failed { .. } if !was_stopped(ending) => {
-                repeat(session, &checkout, usable, args).await
+                repeat(session, &checkout, usable, args, category).await
             }
             _ => v1::Repeat::Unspecified,
         };
@@ -95,6 +92,13 @@ pub(super) fn warn_of_contradiction(session: &Session, verdict: &Verdict) {
     }
 }
 
+/// The kind of a failure about which no report says anything: as stated, or as the output shows.
+fn kind(stated_as: Option<Category>, tail: Option<&str>) -> v1::Category {
+    let shown = || tail.and_then(category_of_output);
+    let stated_as = stated_as.map(stated);
+    stated_as.or_else(shown).unwrap_or(v1::Category::Test)
+}
+
 /// Whether somebody stopped the command, who would not want to wait for it again.
 pub(super) fn was_stopped(ending: Ending) -> bool {
     matches!(status(ending), 130 | 143)
@@ -106,6 +110,7 @@ async fn repeat(
     checkout: &Checkout,
     pins: Option<&SavedPins>,
     args: &RunArgs,
+    category: v1::Category,
 ) -> v1::Repeat {
     let asked = pins.is_some_and(|pins| pins.repeat_failures);
     let membership = &checkout.membership;
@@ -114,7 +119,7 @@ async fn repeat(
             let run = Repeatable {
                 command: &args.command,
                 reports: &args.report,
-                category: stated(args.category),
+                category,
             };
             repetition::repeat(session, checkout, prepare, run).await
         }

@@ -1,6 +1,6 @@
 //! What a failure looks like, as a hash that is the same in every environment.
 
-mod error_line;
+pub(super) mod error_line;
 mod normal_form;
 
 use std::fmt;

@@ -55,17 +55,18 @@ fn what_python_prints_looks_alike_wherever_it_stands() {
         let report = stub
             .heard(|heard| heard.reports.last().cloned())
             .expect("a report");
-        assert_eq!(report.category(), Category::Test);
-        report.fingerprint
+        (report.category(), report.fingerprint)
     };
     let expected = Fingerprint::of_failure("", "AssertionError: 3 != 7", "").expect("a look");
-    assert_eq!(look_of("a", UNIT_TEST), expected.to_string());
+    let failed = (Category::Test, expected.to_string());
+    assert_eq!(look_of("a", UNIT_TEST), failed);
     let moved = format!("\n\n# moved\n{}", UNIT_TEST.replace('7', "12"));
-    assert_eq!(look_of("elsewhere/deeper", &moved), expected.to_string());
+    assert_eq!(look_of("elsewhere/deeper", &moved), failed);
     let broken = format!("import no_such_module\n{UNIT_TEST}");
     let missing = "ModuleNotFoundError: No module named 'no_such_module'";
     let missing = Fingerprint::of_failure("", missing, "").expect("a look");
-    assert_eq!(look_of("a", &broken), missing.to_string());
+    let not_built = (Category::Build, missing.to_string());
+    assert_eq!(look_of("a", &broken), not_built);
 }
 
 #[cfg(unix)]

@@ -234,6 +234,22 @@ fn output_is_read_only_when_asked_and_passed_on_in_its_order() {
     assert_eq!((code, read_out, read_err), (1, out, err));
     let look = Fingerprint::of_output("ImportError: no x in /elsewhere/z.py").expect("a look");
     assert_eq!(last(&stub).fingerprint, look.to_string());
+    assert_eq!(
+        last(&stub).category(),
+        Category::Build,
+        "as the output says"
+    );
+    let stated = [
+        "run",
+        "--read-output",
+        "--category",
+        "install",
+        "sh",
+        "-c",
+        script,
+    ];
+    developer.says(&stated);
+    assert_eq!(last(&stub).category(), Category::Install, "as stated");
 
     let both = developer.checkout().join("both");
     let file = std::fs::File::create(&both).expect("made");

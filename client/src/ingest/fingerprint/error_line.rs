@@ -9,10 +9,10 @@ use regex::Regex;
 
 /// The line, and the code that some tools give it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ErrorLine {
+pub(in crate::ingest) struct ErrorLine {
     /// Such as `E0308`: its digits tell one kind of error from another.
-    pub(super) code: Option<String>,
-    pub(super) text: String,
+    pub(in crate::ingest) code: Option<String>,
+    pub(in crate::ingest) text: String,
 }
 
 impl ErrorLine {
@@ -25,7 +25,7 @@ impl ErrorLine {
 }
 
 /// The line of an exception, a panic, a failed assertion or a compiler error; `None` if there is none.
-pub(super) fn find(text: &str) -> Option<ErrorLine> {
+pub(in crate::ingest) fn find(text: &str) -> Option<ErrorLine> {
     let text = COLOUR.replace_all(text, "");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     rust_panic(&lines)
@@ -39,7 +39,7 @@ pub(super) fn find(text: &str) -> Option<ErrorLine> {
 }
 
 /// The first line by which a tool complains, such as pip's `ERROR: ...`; `None` if there is none.
-pub(super) fn find_complaint(text: &str) -> Option<ErrorLine> {
+pub(in crate::ingest) fn find_complaint(text: &str) -> Option<ErrorLine> {
     let text = COLOUR.replace_all(text, "");
     let found = text
         .lines()

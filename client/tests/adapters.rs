@@ -9,6 +9,9 @@ mod checkout;
 #[path = "cli/stub.rs"]
 mod stub;
 
+#[cfg(unix)]
+#[path = "adapters/bisect_facts.rs"]
+mod bisect_facts;
 #[path = "adapters/cargo_facts.rs"]
 mod cargo_facts;
 #[path = "adapters/go_facts.rs"]

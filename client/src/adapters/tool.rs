@@ -1,5 +1,6 @@
 //! The tools, by name, and which of them a checkout uses.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use pinion_core::ecosystem::Ecosystem;
 
 use super::Project;
+use super::process::python as python_of;
 use crate::v1;
 
 /// A tool that resolves and installs packages.
@@ -111,6 +113,18 @@ impl Tool {
         match self {
             Self::Pip | Self::UvPip | Self::Pnpm => false,
             Self::Uv | Self::Npm | Self::Yarn | Self::Cargo | Self::Go => true,
+        }
+    }
+
+    /// The program and the words by which it tells its version, in the checkout's directory.
+    pub fn asked_for_version(self, project: &Project) -> (OsString, &'static [&'static str]) {
+        match self {
+            Self::Pip => (python_of(project.root()), &["-m", "pip", "--version"]),
+            Self::UvPip | Self::Uv => ("uv".into(), &["--version"]),
+            Self::Go => ("go".into(), &["version"]),
+            Self::Npm | Self::Pnpm | Self::Yarn | Self::Cargo => {
+                (self.as_str().into(), &["--version"])
+            }
         }
     }
 

@@ -332,14 +332,18 @@ Runs the command with mixtures of the good and the bad pins until the culprit is
 set of changed pins that makes it fail. Flaky commands are run again as often as it takes; how flaky they \
 are is learnt on the way. Good is the baseline and bad what this checkout has, or two files that are named.
 
-The command (and --install before it) gets PIP_CONSTRAINT and UV_CONSTRAINT for each trial, so it must \
-install what it tests. It passes with 0 and fails with anything else, but 125 says that it cannot tell; \
-a failing --install says the same.
+With pip the command (and --install before it) gets PIP_CONSTRAINT and UV_CONSTRAINT for each trial, so it \
+must install what it tests. Other tools have the pins applied for each trial, as `pinion exec` does it, and \
+undone after it; npm, pnpm, yarn and uv projects are installed with them, so --install is for nothing of \
+theirs. The command passes with 0 and fails with anything else, but 125 says that it cannot tell; a failing \
+--install says the same, and so does a tool that refuses a mixture.
 
-Ctrl-C stops; the same command goes on from there. At the end --install is run once more with the pins as \
-they were. The culprit is reported only by a checkout that agreed to report, and then as a failure with the \
-rollouts that it belongs to.
+Ctrl-C stops; the same command goes on from there. If pinion itself is killed, `pinion undo` or the same \
+command puts the files back. At the end --install is run once more with the pins as they were. The culprit \
+is reported only by a checkout that agreed to report, and then as a failure with the rollouts that it belongs \
+to.
 
+  pinion bisect --good good.txt --bad bad.txt -- cargo test
   pinion bisect --install 'pip install -q -r requirements.txt' -- pytest -q")]
 pub(crate) struct Bisect {
     /// Constraints with which the command passes; without: the baseline.
@@ -348,6 +352,9 @@ pub(crate) struct Bisect {
     /// Constraints with which it fails; without: this checkout's pins.
     #[arg(long, value_name = "FILE", requires = "good")]
     pub(crate) bad: Option<PathBuf>,
+    /// The tool that the pins are for; without it: what lockfiles and manifests tell.
+    #[arg(long, value_name = "NAME", value_parser = tool())]
+    pub(crate) tool: Option<Tool>,
     /// A shell command that installs the packages, run before each trial.
     #[arg(long, value_name = "LINE")]
     pub(crate) install: Option<String>,

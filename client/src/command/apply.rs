@@ -1,13 +1,12 @@
 //! Applying a checkout's pins with the tool it uses, and telling what came of it.
 
-use pinion_client::Pins;
 use pinion_client::adapters::{Effect, Kept, Missed, Project, Tool, Verification};
+use pinion_client::{Pins, v1};
 
 use crate::checkout::{Checkout, SavedPins, Taken};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::terminal::Terminal;
 
 use super::undo::tell_kept_aside;
 
@@ -15,13 +14,13 @@ use super::undo::tell_kept_aside;
 pub(super) fn choose(
     session: &Session,
     project: &Project,
-    pins: &Pins,
+    ecosystem: v1::Ecosystem,
     named: Option<Tool>,
 ) -> Result<Tool, Failure> {
     if let Some(tool) = named {
-        return Ok(tool.suits(pins.ecosystem)?);
+        return Ok(tool.suits(ecosystem)?);
     }
-    let detected = Tool::detect(project, pins.ecosystem)?;
+    let detected = Tool::detect(project, ecosystem)?;
     session.terminal.note(match detected.because.as_str() {
         "" => format!("the tool is {}, as nothing tells another", detected.tool),
         because => format!("the tool is {}, by {because}", detected.tool),
@@ -37,7 +36,7 @@ pub(super) fn keep(
     named: Option<Tool>,
 ) -> Result<Kept, Failure> {
     let project = checkout.project();
-    let tool = choose(session, &project, pins, named)?;
+    let tool = choose(session, &project, pins.ecosystem, named)?;
     if let Some(kept) = in_place(&project, pins, tool)? {
         return Ok(kept);
     }
@@ -96,7 +95,7 @@ pub(super) fn tell(
 ) -> Result<(), Failure> {
     checkout.save_taken(&Taken::of(&pins.etag, verification))?;
     for missed in &verification.missed {
-        warn_of(&session.terminal, missed);
+        session.terminal.warn(did_not_take(missed));
     }
     Ok(())
 }
@@ -116,14 +115,15 @@ pub(super) fn summary(verification: &Verification) -> String {
     )
 }
 
-fn warn_of(terminal: &Terminal, missed: &Missed) {
+/// A pin that did not take, and why, as far as that is known.
+pub(super) fn did_not_take(missed: &Missed) -> String {
     let Missed { pin, found, reason } = missed;
     let found = found.join(", ");
     let why = reason
         .as_deref()
         .map_or_else(String::new, |why| format!(": {why}"));
-    terminal.warn(format_args!(
+    format!(
         "{} {} did not take, {found} is there{why}",
         pin.package, pin.version
-    ));
+    )
 }

@@ -7,6 +7,7 @@ mod evidence;
 mod interrupt;
 mod overlay;
 mod pins;
+mod placement;
 mod record;
 mod trial;
 
@@ -21,10 +22,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 
+use super::apply;
+
 use interrupt::Interrupts;
 use pins::Endpoints;
 use record::Record;
-use trial::{Ran, Trials};
+use trial::{Ran, Trial, Trials};
 
 /// What a shell tells of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
@@ -37,9 +40,14 @@ pub(super) async fn bisect(session: &Session, args: &Bisect) -> Result<ExitCode,
     }
     let record = match Record::load(&path)? {
         Some(record) => record.resumed(args)?,
-        None => Record::new(args, pins::ask(session, args).await?),
+        None => {
+            let project = folder.project();
+            let (sources, ecosystem) = pins::ask(session, args, &project).await?;
+            let tool = apply::choose(session, &project, ecosystem, args.tool)?;
+            Record::new(args, tool, sources)
+        }
     };
-    let endpoints = Endpoints::read(&record.sources)?;
+    let endpoints = Endpoints::read(&record.sources, record.tool.ecosystem())?;
     for line in &endpoints.unkept {
         session.terminal.warn(line);
     }
@@ -60,6 +68,7 @@ pub(super) async fn bisect(session: &Session, args: &Bisect) -> Result<ExitCode,
         endpoints,
         record,
     };
+    bisection.trials.clear().await?;
     bisection.replay()?;
     bisection.run().await
 }
@@ -122,8 +131,12 @@ impl Bisection<'_> {
             if self.search.runs() >= self.args.max_runs {
                 return Err(self.given_up());
             }
-            let pins = self.endpoints.with(&trial);
-            match self.trials.run(&pins, &mut self.interrupts).await? {
+            let tried = Trial {
+                mixture: self.endpoints.with(&trial),
+                changes: &self.endpoints.changes,
+                is_end: trial.is_empty() || trial.len() == self.endpoints.changes.len(),
+            };
+            match self.trials.run(&tried, &mut self.interrupts).await? {
                 Ran::Answered(answer) => self.learn(&trial, answer)?,
                 Ran::Interrupted => return Ok(None),
             }
@@ -137,6 +150,9 @@ impl Bisection<'_> {
         }
         self.search.learn(answer);
         self.record.learn(answer);
+        self.record
+            .never_taken
+            .clone_from(self.trials.never_taken());
         self.record.store(&self.path)?;
         let what = match trial {
             [] => "the good pins".to_owned(),
@@ -195,7 +211,10 @@ impl Bisection<'_> {
                 .last_log()
                 .map(|log| format!("what was said is in {log}")),
         );
-        failure.next("to find which pin breaks the installation, bisect that: `pinion bisect -- pip install ...`")
+        failure.next(match self.trials.tool() {
+            None => "to find which pin breaks the installation, bisect that: `pinion bisect -- pip install ...`".to_owned(),
+            Some(tool) => format!("see to what {tool} says, or leave out of the files what it does not take"),
+        })
     }
 
     async fn conclude(&self, conclusion: Conclusion) -> Result<ExitCode, Failure> {

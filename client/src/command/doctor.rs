@@ -13,6 +13,7 @@ use crate::session::{Place, Session};
 use crate::settings::Settings;
 
 use check::{Check, State};
+use tools::Used;
 
 pub(super) async fn doctor(session: &Session) -> Result<ExitCode, Failure> {
     let checkout = session.checkout()?;
@@ -25,7 +26,8 @@ pub(super) async fn doctor(session: &Session) -> Result<ExitCode, Failure> {
         None => without_checkout(session).await?,
     };
     checks.extend(local::checks(checkout.as_ref())?);
-    checks.extend(tools::checks().await);
+    let used = checkout.as_ref().map(Used::by).transpose()?.flatten();
+    checks.extend(tools::checks(used).await);
     print(session, &checks);
     let has_problem = checks.iter().any(|check| check.state == State::Problem);
     Ok(match has_problem {

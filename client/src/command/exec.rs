@@ -26,7 +26,7 @@ pub(super) async fn exec(session: &Session, args: &Exec) -> Result<ExitCode, Fai
     let checkout = session.joined()?;
     let pins = apply::pins(checkout.saved_pins()?.as_ref())?;
     let project = checkout.project();
-    let tool = apply::choose(session, &project, &pins, args.tool)?;
+    let tool = apply::choose(session, &project, pins.ecosystem, args.tool)?;
     let pinned = match apply::in_place(&project, &pins, tool)? {
         Some(kept) => Pinned::Kept(kept),
         None => Pinned::ForNow(tool.apply(&project, &pins, Effect::Resolved)?),

@@ -3,12 +3,17 @@
 use pinion_client::adapters::{self, Insist, Kept, Restored, Undone};
 
 use crate::args::environment::Undo;
+use crate::checkout::StateFolder;
 use crate::failure::Failure;
 use crate::session::Session;
 
 pub(super) fn undo(session: &Session, args: &Undo) -> Result<(), Failure> {
-    let checkout = session.joined()?;
-    let project = checkout.project();
+    // A bisection needs no membership, and may have been killed.
+    let folder = StateFolder::of(&session.globals.dir)?;
+    if !folder.is_there() {
+        session.joined()?;
+    }
+    let project = folder.project();
     let insist = match args.force {
         true => Insist::Yes,
         false => Insist::No,

@@ -170,19 +170,12 @@ impl Checkout {
 
     /// Serves these pins to the checkout from now on.
     pub(crate) fn pin(&self, ecosystem: v1::Ecosystem, pins: &[(&str, &str)]) {
-        let pin = |(package, version): &(&str, &str)| v1::Pin {
-            package: (*package).into(),
-            version: (*version).into(),
-            marker: String::new(),
-        };
-        self.stub.serve(v1::GetPinsResponse {
-            etag: format!("{pins:?}"),
-            revision: 7,
-            pins: pins.iter().map(pin).collect(),
-            pin_set: "nova".into(),
-            ecosystem: ecosystem.into(),
-            ..Default::default()
-        });
+        self.stub.serve(response(ecosystem, pins));
+    }
+
+    /// Serves these pins as the baseline.
+    pub(crate) fn pin_baseline(&self, ecosystem: v1::Ecosystem, pins: &[(&str, &str)]) {
+        self.stub.serve_baseline(response(ecosystem, pins));
     }
 
     pub(crate) fn pinion(&self, words: &[&str]) -> Said {
@@ -221,6 +214,22 @@ impl Checkout {
             .flatten()
             .map(|entry| entry.path().join(name))
             .find(|path| path.exists())
+    }
+}
+
+fn response(ecosystem: v1::Ecosystem, pins: &[(&str, &str)]) -> v1::GetPinsResponse {
+    let pin = |(package, version): &(&str, &str)| v1::Pin {
+        package: (*package).into(),
+        version: (*version).into(),
+        marker: String::new(),
+    };
+    v1::GetPinsResponse {
+        etag: format!("{pins:?}"),
+        revision: 7,
+        pins: pins.iter().map(pin).collect(),
+        pin_set: "nova".into(),
+        ecosystem: ecosystem.into(),
+        ..Default::default()
     }
 }
 

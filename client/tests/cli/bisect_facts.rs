@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pinion_client::v1;
+
 use super::developer::{Developer, said};
+use super::stub::Stub;
 
 /// Eight packages, of which all go from 1 to 2.
 fn files(developer: &Developer) {
@@ -60,6 +63,49 @@ fn the_culprit_is_named_with_its_confidence_and_the_runs_it_took() {
             .iter()
             .any(|file| file.ends_with("bisect.json"))
     );
+}
+
+#[test]
+fn without_files_the_checkout_s_own_pins_are_held_against_the_baseline() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    let pins = |version: &str| v1::GetPinsResponse {
+        etag: version.to_owned(),
+        revision: 7,
+        pins: ["lib-1", "lib-2"]
+            .map(|package| v1::Pin {
+                package: package.to_owned(),
+                version: version.to_owned(),
+                marker: String::new(),
+            })
+            .into(),
+        pin_set: "nova".into(),
+        ecosystem: v1::Ecosystem::Pypi.into(),
+        ..Default::default()
+    };
+    stub.serve(pins("2"));
+    stub.serve_baseline(pins("1"));
+    let script = "! grep -q lib-2==2 $PIP_CONSTRAINT";
+    let (code, out, err) = developer.says(&["bisect", "--", "sh", "-c", script]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("culprit: lib-2 1 -> 2\n"), "{out}");
+    assert!(err.contains("did not agree to that"), "{err}");
+}
+
+#[test]
+fn the_files_of_a_checkout_of_several_ecosystems_need_a_tool() {
+    let developer = Developer::new();
+    files(&developer);
+    for manifest in ["package.json", "go.mod"] {
+        std::fs::write(developer.checkout().join(manifest), "{}").expect("written");
+    }
+    let script = "! grep -q lib-6==2 $c";
+    let (code, _, err) = bisect(&developer, &[], script);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("next: name the tool by --tool"), "{err}");
+    let (code, out, err) = bisect(&developer, &["--tool", "pip"], script);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("culprit: lib-6 1 -> 2\n"), "{out}");
 }
 
 #[test]

@@ -14,12 +14,21 @@ fn looked(developer: &Developer, variables: &[(&str, &str)]) -> (i32, Value) {
     )
 }
 
-fn state<'a>(looked: &'a Value, name: &str) -> &'a str {
+fn check<'a>(looked: &'a Value, name: &str) -> Option<&'a Value> {
     let checks = looked["checks"].as_array().expect("a list");
-    let check = checks.iter().find(|check| check["name"] == name);
+    checks.iter().find(|check| check["name"] == name)
+}
+
+fn state<'a>(looked: &'a Value, name: &str) -> &'a str {
+    let check = check(looked, name);
     check
         .and_then(|check| check["state"].as_str())
         .unwrap_or("missing")
+}
+
+fn found<'a>(looked: &'a Value, name: &str) -> &'a str {
+    let found = check(looked, name).and_then(|check| check["found"].as_str());
+    found.expect("looked at")
 }
 
 #[test]
@@ -47,17 +56,62 @@ fn a_healthy_checkout_has_no_problem_and_no_warning() {
     ] {
         assert_eq!(state(&json, name), "ok", "{name}: {json:#}");
     }
-    for name in [
-        "variables",
-        "reports",
-        "git",
-        "pip",
-        "uv",
-        "npm",
-        "cargo",
-        "go",
-    ] {
+    for name in ["variables", "reports", "pip"] {
         assert_eq!(state(&json, name), "ok", "{name}: {json:#}");
+    }
+    // Nothing of this checkout is for them.
+    for name in ["git", "uv", "npm", "cargo", "go"] {
+        assert!(
+            ["ok", "note"].contains(&state(&json, name)),
+            "{name}: {json:#}"
+        );
+    }
+}
+
+#[test]
+fn a_shell_without_the_variables_of_the_applied_pins_is_told_so() {
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    developer.says(&["sync"]);
+    let file = developer.file("constraints.txt");
+    let (_, json) = looked(
+        &developer,
+        &[("PIP_CONSTRAINT", file.to_str().expect("text"))],
+    );
+    assert_eq!(state(&json, "variables"), "warning", "{json:#}");
+    let found = found(&json, "variables");
+    assert!(found.starts_with("UV_CONSTRAINT does not name"), "{found}");
+    developer.says(&["undo"]);
+    let (_, json) = looked(&developer, &[]);
+    assert_eq!(state(&json, "variables"), "missing", "{json:#}");
+}
+
+/// A tool that ends with 1 whatever it is asked.
+#[cfg(unix)]
+#[test]
+fn a_tool_that_cannot_be_run_is_a_warning_where_the_checkout_uses_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stub = Stub::start();
+    let developer = Developer::joined(&stub, &[]);
+    developer.says(&["sync"]);
+    let broken = tempfile::tempdir().expect("a directory");
+    for name in ["python3", "cargo"] {
+        let path = broken.path().join(name);
+        std::fs::write(&path, "#!/bin/sh\nexit 1\n").expect("written");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("set");
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", broken.path().display());
+    let (code, json) = looked(&developer, &[("PATH", &path)]);
+    assert_eq!(code, 0, "no problem: {json:#}");
+    for (name, expected) in [("pip", "warning"), ("cargo", "note")] {
+        assert_eq!(state(&json, name), expected, "{json:#}");
+        let found = found(&json, name);
+        assert!(
+            found.starts_with("cannot be run: exit status: 1"),
+            "{found}"
+        );
     }
 }
 
@@ -70,12 +124,13 @@ fn what_is_wrong_is_named_with_what_to_do() {
     let (code, json) = looked(&developer, &[("DO_NOT_TRACK", "1")]);
     assert_eq!((code, &json["problems"]), (1, &1.into()), "{json:#}");
     assert_eq!(state(&json, "server"), "problem");
-    for name in ["reporting", "pins", "constraints", "variables", "reports"] {
+    for name in ["reporting", "pins", "constraints", "reports"] {
         assert_eq!(state(&json, name), "warning", "{name}: {json:#}");
     }
+    assert_eq!(state(&json, "variables"), "missing", "no pins: {json:#}");
     for check in json["checks"].as_array().expect("a list") {
-        let has_step = check["next"].is_string();
-        assert_eq!(has_step, check["state"] != "ok", "{check}");
+        let is_bad = check["state"] == "warning" || check["state"] == "problem";
+        assert_eq!(check["next"].is_string(), is_bad, "{check}");
     }
     let (code, out, err) = developer.says(&["doctor"]);
     assert_eq!(code, 1);

@@ -49,6 +49,7 @@ struct Shared {
     heard: Mutex<Heard>,
     version: Mutex<String>,
     served: Mutex<Option<v1::GetPinsResponse>>,
+    baseline: Mutex<Option<v1::GetPinsResponse>>,
 }
 
 #[derive(Clone)]
@@ -81,6 +82,7 @@ impl Stub {
             heard: Mutex::default(),
             version: Mutex::new("1.0".to_owned()),
             served: Mutex::default(),
+            baseline: Mutex::default(),
         });
         let services = Services(shared.clone());
         let _inside = runtime.enter();
@@ -121,6 +123,11 @@ impl Stub {
     /// Serves these pins instead.
     pub(crate) fn serve(&self, pins: v1::GetPinsResponse) {
         *self.shared.served.lock().expect("not poisoned") = Some(pins);
+    }
+
+    /// Serves these pins to who asks for the baseline.
+    pub(crate) fn serve_baseline(&self, pins: v1::GetPinsResponse) {
+        *self.shared.baseline.lock().expect("not poisoned") = Some(pins);
     }
 
     pub(crate) fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
@@ -269,6 +276,10 @@ impl PinService for Services {
         request: Request<v1::GetPinsRequest>,
     ) -> Result<Response<v1::GetPinsResponse>, Status> {
         let request = self.enter(request).await;
+        let baseline = self.0.baseline.lock().expect("not poisoned").clone();
+        if let Some(pins) = baseline.filter(|_| request.baseline) {
+            return Ok(Response::new(pins));
+        }
         if let Some(pins) = self.0.served.lock().expect("not poisoned").clone() {
             let unchanged = request.etag == pins.etag;
             return Ok(Response::new(match unchanged {

@@ -1,6 +1,11 @@
 //! Ctrl-C and a request to end: noticed between and during trials, so that nothing is left half done.
 
+use std::time::Duration;
+
 use crate::failure::Failure;
+
+/// The time in which a signal is noticed that has come.
+const NOTICED: Duration = Duration::from_millis(50);
 
 /// The signals that stop a bisection.
 pub(super) struct Interrupts {
@@ -24,6 +29,12 @@ impl Interrupts {
     #[cfg(not(unix))]
     pub(super) fn catch() -> Result<Self, Failure> {
         Ok(Self {})
+    }
+
+    /// Whether there was one. What a person types reaches the programs of a terminal at once, and their end may be
+    /// noticed before.
+    pub(super) async fn is_due(&mut self) -> bool {
+        tokio::time::timeout(NOTICED, self.next()).await.is_ok()
     }
 
     /// Waits for the next one.

@@ -1,4 +1,4 @@
-//! How the pins of a trial reach the tools that the command starts.
+//! How the pins of a trial reach pip and uv: by variables alone.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -28,11 +28,13 @@ impl Overlay {
     }
 
     /// Puts the pins in place; the variables that a command must be given to have them.
-    pub(super) fn apply(&self, pins: &str) -> Result<Vec<(&'static str, OsString)>, Failure> {
+    pub(super) fn apply(&self, pins: &str) -> Result<Vec<(OsString, OsString)>, Failure> {
         write_whole(&self.file, pins)?;
         let ours = location(&self.file);
         let value = |name| self.beside(std::env::var_os(name).as_deref(), &ours);
-        Ok(VARIABLES.map(|name| (name, value(name))).into())
+        Ok(VARIABLES
+            .map(|name| (OsString::from(name), value(name)))
+            .into())
     }
 
     /// Constraints that were given otherwise stay.

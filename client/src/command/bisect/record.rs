@@ -1,8 +1,10 @@
 //! What a bisection has learnt, kept so that it can go on after an interruption.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
+use pinion_client::adapters::Tool;
 use pinion_client::bisect::{Answer, Confidence};
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +22,22 @@ pub(super) struct Record {
     install: Option<String>,
     /// In percent.
     pub(super) confidence: f64,
+    /// What puts the pins in place.
+    #[serde(default = "usual_tool")]
+    pub(super) tool: Tool,
     pub(super) sources: Sources,
     pub(super) answers: Vec<Kept>,
+    /// Pins that do not take even where all good, or all bad, ones are asked for.
+    #[serde(default)]
+    pub(super) never_taken: BTreeSet<Taken>,
+}
+
+/// A package and its version.
+pub(super) type Taken = (String, String);
+
+/// The tool of a record that names none.
+fn usual_tool() -> Tool {
+    Tool::Pip
 }
 
 /// An answer, as it is kept.
@@ -54,13 +70,15 @@ impl From<Answer> for Kept {
 }
 
 impl Record {
-    pub(super) fn new(args: &Bisect, sources: Sources) -> Self {
+    pub(super) fn new(args: &Bisect, tool: Tool, sources: Sources) -> Self {
         Self {
             command: words(&args.command),
             install: args.install.clone(),
             confidence: args.confidence,
+            tool,
             sources,
             answers: Vec::new(),
+            never_taken: BTreeSet::new(),
         }
     }
 
@@ -91,6 +109,7 @@ impl Record {
         let is_same = same_pins
             && self.command == words(&args.command)
             && self.install == args.install
+            && args.tool.is_none_or(|tool| tool == self.tool)
             && self.confidence == args.confidence;
         if is_same {
             return Ok(self);

@@ -1,24 +1,30 @@
 //! One trial: the pins put in place, the packages installed, the command run, and what came of it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pinion_client::adapters::{Missed, Tool, ToolError};
 use pinion_client::bisect::Answer;
+use pinion_core::pin::PackageChange;
 use tokio::process::{Child, Command};
 
 use crate::args::environment::Bisect;
 use crate::checkout::StateFolder;
+use crate::command::apply::did_not_take;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 
 use super::interrupt::Interrupts;
-use super::overlay::Overlay;
-use super::record::Record;
+use super::pins::Mixture;
+use super::placement::{InPlace, Placement, Put};
+use super::record::{Record, Taken};
 
 /// The exit status by which a command says that it cannot tell, as for `git bisect run`.
 const CANNOT_TELL: i32 = 125;
@@ -38,11 +44,22 @@ pub(super) struct Trials<'a> {
     command: Vec<OsString>,
     install: Option<String>,
     show_output: bool,
-    overlay: Overlay,
+    placement: Placement,
     log: PathBuf,
     failed_log: PathBuf,
     /// Whether something was installed that the checkout did not have.
     is_changed: bool,
+    /// Pins that do not take even at their own end, all good or all bad, and so are expected nowhere.
+    never_taken: BTreeSet<Taken>,
+}
+
+/// What a trial tries.
+pub(super) struct Trial<'a> {
+    pub(super) mixture: Mixture,
+    /// All that differs, whether it is tried or not.
+    pub(super) changes: &'a [PackageChange],
+    /// Whether it is all good, or all bad, pins.
+    pub(super) is_end: bool,
 }
 
 /// How a program ended that a trial started.
@@ -67,24 +84,63 @@ impl<'a> Trials<'a> {
             command: args.command.clone(),
             install: args.install.clone(),
             show_output: args.show_output,
-            overlay: Overlay::new(folder.file("bisect-constraints.txt"), &replaced),
+            placement: Placement::of(record.tool, folder, &replaced),
             log: folder.file("bisect.log"),
             failed_log: folder.file("bisect-failed.log"),
             is_changed: !record.answers.is_empty(),
+            never_taken: record.never_taken.clone(),
         })
     }
 
-    /// Installs, if that was asked for, and runs the command with these pins.
+    /// Undoes what a bisection left behind that was killed.
+    pub(super) async fn clear(&self) -> Result<(), Failure> {
+        self.placement.clear(self.session).await
+    }
+
+    /// Puts the pins in place, installs if that was asked for, runs the command, and takes the pins away again.
     pub(super) async fn run(
         &mut self,
-        pins: &str,
+        trial: &Trial<'_>,
         interrupts: &mut Interrupts,
     ) -> Result<Ran, Failure> {
-        let variables = self.overlay.apply(pins)?;
         let log = self.new_log()?;
+        let in_place = match self.placement.put(&trial.mixture).await? {
+            Put::InPlace(in_place) => in_place,
+            // A tool that Ctrl-C ended has refused nothing.
+            Put::Refused(_) if interrupts.is_due().await => return Ok(Ran::Interrupted),
+            Put::Refused(words) => {
+                self.say(&log, &words)?;
+                return Ok(Ran::Answered(Answer::Untestable));
+            }
+        };
+        let ran = self.with(trial, &in_place, &log, interrupts).await;
+        let taken_back = self.placement.take_back(self.session, in_place).await;
+        match (ran, taken_back) {
+            (Ok(ran), Ok(())) => Ok(ran),
+            (Ok(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
+            (Err(failure), Err(left)) => {
+                self.session.terminal.warn(left);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Installs, if that was asked for, and runs the command while the pins are in place.
+    async fn with(
+        &mut self,
+        trial: &Trial<'_>,
+        in_place: &InPlace,
+        log: &Option<File>,
+        interrupts: &mut Interrupts,
+    ) -> Result<Ran, Failure> {
+        // Pins may be missing only since Ctrl-C ended the tool.
+        if self.tool().is_some() && interrupts.is_due().await {
+            return Ok(Ran::Interrupted);
+        }
+        let variables = &in_place.variables;
         self.is_changed = true;
         if let Some(install) = shell(self.install.as_deref()) {
-            match self.start(&install, &variables, &log, interrupts).await? {
+            match self.start(&install, variables, log, interrupts).await? {
                 Ended::ByUs => return Ok(Ran::Interrupted),
                 Ended::With(status) if !status.success() => {
                     return Ok(Ran::Answered(Answer::Untestable));
@@ -92,8 +148,14 @@ impl<'a> Trials<'a> {
                 Ended::With(_) => {}
             }
         }
+        if !self.has_taken(trial, in_place, log)? {
+            return Ok(match interrupts.is_due().await {
+                true => Ran::Interrupted,
+                false => Ran::Answered(Answer::Untestable),
+            });
+        }
         let command = self.command.clone();
-        let status = match self.start(&command, &variables, &log, interrupts).await? {
+        let status = match self.start(&command, variables, log, interrupts).await? {
             Ended::ByUs => return Ok(Ran::Interrupted),
             Ended::With(status) => status,
         };
@@ -109,6 +171,55 @@ impl<'a> Trials<'a> {
         Ok(Ran::Answered(answer))
     }
 
+    /// Whether what is there is what the trial is about. A pin that does not take even at its own end is told once.
+    fn has_taken(
+        &mut self,
+        trial: &Trial<'_>,
+        in_place: &InPlace,
+        log: &Option<File>,
+    ) -> Result<bool, Failure> {
+        let missed = match in_place.missed() {
+            Ok(missed) => missed,
+            Err(error @ ToolError::Failed { .. }) => {
+                self.say(log, &error.to_string())?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let differs = |missed: &&Missed| {
+            let mut changes = trial.changes.iter();
+            changes.any(|change| trial.mixture.is_of(&missed.pin, &change.package))
+        };
+        let mut has_taken = true;
+        for missed in missed.iter().filter(differs) {
+            let pin = (missed.pin.package.clone(), missed.pin.version.clone());
+            if self.never_taken.contains(&pin) {
+                continue;
+            }
+            if trial.is_end {
+                self.session.terminal.warn(format_args!(
+                    "{}; trials that ask for it have that",
+                    did_not_take(missed)
+                ));
+                self.never_taken.insert(pin);
+            } else {
+                self.say(log, &did_not_take(missed))?;
+                has_taken = false;
+            }
+        }
+        Ok(has_taken)
+    }
+
+    /// Pins that do not take even at their own end, as far as that was seen.
+    pub(super) fn never_taken(&self) -> &BTreeSet<Taken> {
+        &self.never_taken
+    }
+
+    /// The tool whose adapter applies the pins, where one does.
+    pub(super) fn tool(&self) -> Option<Tool> {
+        self.placement.tool()
+    }
+
     /// Installs what the checkout had, if a trial installed something else.
     pub(super) async fn restore(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
         if !std::mem::take(&mut self.is_changed) {
@@ -116,9 +227,11 @@ impl<'a> Trials<'a> {
         }
         let terminal = &self.session.terminal;
         let Some(install) = shell(self.install.as_deref()) else {
-            terminal.note(
-                "what the command installed last is still there; install again, or let --install do it",
-            );
+            if self.tool().is_none() {
+                terminal.note(
+                    "what the command installed last is still there; install again, or let --install do it",
+                );
+            }
             return Ok(());
         };
         terminal.note("installing what was there before; Ctrl-C leaves it as it is");
@@ -159,10 +272,24 @@ impl<'a> Trials<'a> {
             .map_err(|cause| Failure::file("write", &self.log, &cause))
     }
 
+    /// Adds a line to the log, or says it.
+    fn say(&self, log: &Option<File>, words: &str) -> Result<(), Failure> {
+        match log {
+            Some(file) => {
+                let mut file: &File = file;
+                writeln!(file, "{words}").map_err(|cause| Failure::file("write", &self.log, &cause))
+            }
+            None => {
+                self.session.terminal.note(words);
+                Ok(())
+            }
+        }
+    }
+
     async fn start(
         &self,
         words: &[OsString],
-        variables: &[(&str, OsString)],
+        variables: &[(OsString, OsString)],
         log: &Option<File>,
         interrupts: &mut Interrupts,
     ) -> Result<Ended, Failure> {

@@ -11,10 +11,23 @@ use crate::terminal::clean;
 pub(super) enum State {
     /// As it should be.
     Ok,
+    /// Stated, and of no matter here.
+    Note,
     /// It works, and not as well as it could.
     Warning,
     /// Something does not work.
     Problem,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
 }
 
 /// One thing that was looked at.
@@ -33,6 +46,13 @@ impl Check {
             state: State::Ok,
             found: found.into(),
             next: None,
+        }
+    }
+
+    pub(super) fn note(name: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            state: State::Note,
+            ..Self::ok(name, found)
         }
     }
 
@@ -70,11 +90,13 @@ impl Check {
 
     /// A line, and what to do in one below it; names take `width` columns.
     pub(super) fn line(&self, width: usize) -> String {
-        let (word, color) = match self.state {
-            State::Ok => ("ok", AnsiColor::Green),
-            State::Warning => ("warning", AnsiColor::Yellow),
-            State::Problem => ("problem", AnsiColor::Red),
+        let color = match self.state {
+            State::Ok => AnsiColor::Green,
+            State::Note => AnsiColor::BrightBlack,
+            State::Warning => AnsiColor::Yellow,
+            State::Problem => AnsiColor::Red,
         };
+        let word = self.state.as_str();
         let style = Style::new().fg_color(Some(color.into()));
         let found = clean(&self.found);
         let mut text = format!(
@@ -93,11 +115,7 @@ impl Check {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Warning => "warning",
-            State::Problem => "problem",
-        };
+        let state = self.state.as_str();
         json!({ "name": self.name, "state": state, "found": self.found, "next": self.next })
     }
 }

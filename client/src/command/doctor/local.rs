@@ -8,7 +8,7 @@ use crate::checkout::{Checkout, Consent};
 use crate::failure::Failure;
 use crate::session::do_not_track;
 use crate::times::age;
-use pinion_client::adapters::location;
+use pinion_client::adapters::Kept;
 
 use super::check::Check;
 
@@ -30,14 +30,16 @@ pub(super) fn checks(checkout: Option<&Checkout>) -> Result<Vec<Check>, Failure>
         known.pin_set,
         known.environment
     );
-    Ok(vec![
+    let always = [
         Check::ok("checkout", joined),
         of_consent(known.consent, do_not_track()),
         of_pins(checkout)?,
         of_constraints(&checkout.constraints()),
-        of_variables(&checkout.constraints()),
-        of_reports(checkout),
-    ])
+    ];
+    let mut checks: Vec<_> = always.into_iter().collect();
+    checks.extend(of_variables(checkout)?);
+    checks.push(of_reports(checkout));
+    Ok(checks)
 }
 
 fn of_consent(consent: Consent, silenced: bool) -> Check {
@@ -82,33 +84,35 @@ fn of_constraints(file: &Path) -> Check {
     }
 }
 
-/// Whether pip and uv are pointed at the file in this shell.
-fn of_variables(file: &Path) -> Check {
-    let ours = [location(file), file.display().to_string()];
-    let is_set = |name: &str| {
-        let value = std::env::var(name).unwrap_or_default();
-        value
-            .split_whitespace()
-            .any(|named| ours.iter().any(|ours| ours == named))
+/// Whether this shell has the variables by which the tool takes the applied pins; nothing where it needs none.
+fn of_variables(checkout: &Checkout) -> Result<Option<Check>, Failure> {
+    let Some(kept) = Kept::find(&checkout.project())? else {
+        return Ok(None);
     };
-    let unset: Vec<_> = ["PIP_CONSTRAINT", "UV_CONSTRAINT"]
-        .into_iter()
-        .filter(|name| !is_set(name))
-        .collect();
-    match unset.as_slice() {
-        [] => Check::ok(
+    let is_set = |(name, ours): &(&str, &str)| {
+        let value = std::env::var(name).unwrap_or_default();
+        value == *ours || value.split_whitespace().any(|one| one == *ours)
+    };
+    let (set, unset): (Vec<_>, Vec<_>) = kept.overlay().variables().partition(is_set);
+    let names = |variables: &[(&str, &str)]| {
+        let names: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
+        names.join(" and ")
+    };
+    Ok(match (set.as_slice(), unset.as_slice()) {
+        ([], []) => None,
+        (set, []) => Some(Check::ok(
             "variables",
-            "PIP_CONSTRAINT and UV_CONSTRAINT name the file",
-        ),
-        unset => Check::warning(
+            format!("{} as {} needs it", names(set), kept.tool()),
+        )),
+        (_, unset) => Some(Check::warning(
             "variables",
             format!(
-                "the file is not named by {} in this shell; `pinion run` does that by itself",
-                unset.join(" and ")
+                "{} does not name the pins in this shell; `pinion run` does that by itself",
+                names(unset)
             ),
-            "eval \"$(pinion sync)\"",
-        ),
-    }
+            "eval \"$(pinion env)\"",
+        )),
+    })
 }
 
 fn of_reports(checkout: &Checkout) -> Check {

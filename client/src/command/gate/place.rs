@@ -26,7 +26,7 @@ impl Pinned {
         named: Option<Tool>,
     ) -> Result<Self, Failure> {
         let (project, state) = project(session)?;
-        let tool = apply::choose(session, &project, pins, named)?;
+        let tool = apply::choose(session, &project, pins.ecosystem, named)?;
         let applied = tool.apply(&project, pins, Effect::Resolved)?;
         Ok(Self { applied, state })
     }

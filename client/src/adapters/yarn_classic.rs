@@ -35,7 +35,12 @@ pub(super) fn apply(place: &Place, mut pins: Vec<&Pinned>) -> Result<Reasons, To
         let entry = |pinned: &&Pinned| (pinned.name().to_owned(), pinned.version.to_string());
         all.extend(pins.iter().map(entry));
         manifest.write("resolutions", &all)?;
-        let done = install(place);
+        // What is locked as the project asks for it gets no entry for its resolution.
+        rewrite(place, &all, |text, name, _| without(text, name))?;
+        let done = install(place).and_then(|()| match rewrite(place, &all, locked_to)? {
+            true => install(place),
+            false => Ok(()),
+        });
         match &done {
             Ok(()) => good = all,
             Err(_) => has_failed = true,
@@ -89,6 +94,93 @@ fn ranges(place: &Place) -> Result<BTreeMap<String, Vec<String>>, ToolError> {
     Ok(parse(&String::from_utf8_lossy(&bytes.unwrap_or_default())))
 }
 
+/// Rewrites the lockfile for each of these packages and versions; whether that changed anything.
+///
+/// yarn does not ask its resolutions about what the project asks for itself: it makes an entry for the
+/// resolution and one for the range. So the range is locked to the entry of the resolution.
+fn rewrite(
+    place: &Place,
+    pins: &[(String, String)],
+    change: impl Fn(&str, &str, &str) -> String,
+) -> Result<bool, ToolError> {
+    let path = place.root.join("yarn.lock");
+    let bytes = whole::read_if_there(&path).map_err(ToolError::file("read", &path))?;
+    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+    let rewritten = pins.iter().fold(text.clone(), |text, (name, version)| {
+        change(&text, name, version)
+    });
+    if rewritten == text {
+        return Ok(false);
+    }
+    whole::write(&path, rewritten.as_bytes(), None).map_err(ToolError::file("write", &path))?;
+    Ok(true)
+}
+
+/// The lockfile without the entries of a package.
+fn without(text: &str, name: &str) -> String {
+    let others = entries(text)
+        .into_iter()
+        .filter(|entry| !parse(entry).contains_key(name));
+    others.collect()
+}
+
+/// The lockfile with the entry of `name@version`, which its resolution has made, for all ranges of `name`.
+fn locked_to(text: &str, name: &str, version: &str) -> String {
+    let is_of = |entry: &&str| parse(entry).contains_key(name);
+    let is_pin = |entry: &&str| {
+        let ranges = parse(entry);
+        ranges
+            .get(name)
+            .is_some_and(|ranges| ranges.iter().any(|range| range == version))
+    };
+    let entries = entries(text);
+    let Some(pin) = entries.iter().copied().find(is_pin) else {
+        return text.to_owned();
+    };
+    let head = |entry: &str| {
+        entry
+            .lines()
+            .next()
+            .map(|head| head.trim_end_matches(':').to_owned())
+    };
+    let mut heads: Vec<String> = entries
+        .iter()
+        .copied()
+        .filter(is_of)
+        .filter_map(head)
+        .collect();
+    heads.sort();
+    let body = pin.split_once('\n').map_or("", |(_, body)| body);
+    let merged = format!("{}:\n{body}", heads.join(", "));
+    let mut left = String::with_capacity(text.len());
+    for entry in &entries {
+        match (is_of(entry), is_pin(entry)) {
+            (false, _) => left.push_str(entry),
+            (true, true) => left.push_str(&merged),
+            (true, false) => {}
+        }
+    }
+    left
+}
+
+/// What stands before the first entry, then each entry with its head.
+fn entries(text: &str) -> Vec<&str> {
+    let is_head = |line: &str| !line.starts_with([' ', '#', '\n', '\r']);
+    let mut starts = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if is_head(line) && at > 0 {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    starts.push(text.len());
+    starts
+        .windows(2)
+        .map(|pair| &text[pair[0]..pair[1]])
+        .collect()
+}
+
 /// The heads of the lockfile's entries, such as `"@s/a@^1", "@s/a@^1.2":`.
 fn parse(text: &str) -> BTreeMap<String, Vec<String>> {
     let heads = text.lines().filter(|line| !line.starts_with([' ', '#']));
@@ -136,5 +228,20 @@ mod tests {
         assert_eq!(ranges["@s/a"], ["^1", "^1.2"]);
         assert_eq!(ranges["b"], ["^2"]);
         assert_eq!(ranges.len(), 2);
+    }
+
+    #[test]
+    fn all_ranges_of_a_pinned_package_are_locked_to_its_entry() {
+        let text = "# yarn lockfile v1\n\n\nb@^2:\n  version \"2.0.0\"\n\nms@2.1.1:\n  version \"2.1.1\"\n\nms@^2.0.0:\n  version \"2.1.3\"\n";
+        assert_eq!(
+            locked_to(text, "ms", "2.1.1"),
+            "# yarn lockfile v1\n\n\nb@^2:\n  version \"2.0.0\"\n\nms@2.1.1, ms@^2.0.0:\n  version \"2.1.1\"\n\n"
+        );
+        assert_eq!(locked_to(text, "ms", "2.1.2"), text, "no entry to lock to");
+        assert_eq!(locked_to(text, "b", "^2"), text);
+        assert_eq!(
+            without(text, "ms"),
+            "# yarn lockfile v1\n\n\nb@^2:\n  version \"2.0.0\"\n\n"
+        );
     }
 }

@@ -174,6 +174,26 @@ fn yarn_classic_takes_resolutions_and_undo_leaves_no_trace() {
 }
 
 #[test]
+fn yarn_classic_takes_a_pin_of_what_the_project_asks_for_itself_although_it_is_locked() {
+    if !has(&["yarn", "git"]) {
+        return;
+    }
+    let manifest = "{\n  \"name\": \"app\",\n  \"version\": \"1.0.0\",\n  \"license\": \"MIT\",\n  \"dependencies\": { \"ms\": \"^2.0.0\" }\n}\n";
+    let checkout = Checkout::with(&[("package.json", manifest)]);
+    checkout.run("yarn", &["install", "--silent"]);
+    let before = checkout.commit();
+    let newest = version(&checkout, "ms");
+    checkout.pin(Ecosystem::Npm, &[("ms", "2.1.1")]);
+    checkout.pinions(&["sync"]);
+    let (took, missed) = checkout.verified();
+    assert_eq!((took, missed), (vec!["ms".to_owned()], vec![]));
+    assert_eq!(version(&checkout, "ms"), "2.1.1");
+    checkout.pinions(&["undo"]);
+    checkout.is_as(&before);
+    assert_eq!(version(&checkout, "ms"), newest);
+}
+
+#[test]
 fn yarn_berry_sets_each_range_that_admits_the_pin() {
     if !has(&["yarn", "npm", "node", "git"]) {
         return;

@@ -52,7 +52,7 @@ fn is_build(line: &ErrorLine) -> bool {
         let text = line.text.trim_start_matches("Error: ");
         text.starts_with(*name) || text.contains(&format!("[{name}]"))
     };
-    line.code.as_ref().is_some_and(is_rustc) || NOT_BUILT.iter().any(|name| says(&name))
+    line.code.as_ref().is_some_and(is_rustc) || NOT_BUILT.iter().any(says)
 }
 
 #[cfg(test)]

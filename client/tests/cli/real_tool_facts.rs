@@ -10,7 +10,7 @@ use super::developer::{Developer, said};
 use super::stub::Stub;
 
 /// A program's path as `find` prints it; nothing where it is missing and its absence is allowed.
-fn part(name: &str, find: &[&str]) -> Option<PathBuf> {
+pub(crate) fn part(name: &str, find: &[&str]) -> Option<PathBuf> {
     let found = Command::new(find[0]).args(&find[1..]).output();
     let path = found.ok().filter(|output| output.status.success());
     let path = path.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -2,9 +2,13 @@
 //!
 //! A forge is given finished bytes, a finished message and a parent, and makes sure that the change
 //! exists, once. What is filed, when, and how often it is tried is not decided here. A further kind
-//! of forge is one file beside `git.rs`, its `mod` line and its line in `KINDS`.
+//! of forge is one file beside `git.rs`, its `mod` line and its line in `KINDS`. Two ways to talk to
+//! one are shared: `repository` runs the `git` program, `http` speaks REST.
 
-pub mod git;
+mod git;
+mod http;
+mod repository;
+mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +20,8 @@ use async_trait::async_trait;
 use pinion_core::filing::FilingKey;
 use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
+
+use self::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
@@ -85,12 +91,83 @@ pub enum FiledOutcome {
 pub struct Filed {
     /// The commit, hexadecimal.
     pub commit: String,
-    /// The branch that holds it.
+    /// The branch that holds it; for a forge without one, the name that it has instead.
     pub branch: String,
+    /// Where people look at it, if it has an address.
+    pub url: Option<String>,
+    /// What has become of it.
+    pub state: ChangeState,
     /// What the forge said, in words.
     pub answer: String,
     /// How it came to be there.
     pub outcome: FiledOutcome,
+}
+
+/// What has become of a change that was filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeState {
+    /// It waits for people.
+    Open,
+    /// Its branch has it.
+    Merged,
+    /// A person closed it without taking it.
+    Declined,
+}
+
+/// A change that was filed, as far as it takes to find it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiledChange {
+    /// Its identity.
+    pub key: FilingKey,
+    /// The branch it is for.
+    pub branch: String,
+    /// The branch that holds it, as in [`Change::head`].
+    pub head: String,
+    /// The commit that was filed.
+    pub commit: String,
+}
+
+/// A file that changes are filed against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The branch.
+    pub branch: String,
+    /// The path in the repository.
+    pub path: String,
+}
+
+/// One thing that was looked at to see whether changes can be filed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was tried, such as `reach the repository`.
+    pub what: String,
+    /// What was found, in words; or what is missing and what to do.
+    pub found: Result<String, String>,
+}
+
+impl Finding {
+    /// What came of trying `what`.
+    pub fn new(what: impl Into<String>, found: Result<String, Error>) -> Self {
+        Self {
+            what: what.into(),
+            found: found.map_err(|error| error.answer().to_owned()),
+        }
+    }
+
+    /// What came of reading the file.
+    pub(crate) fn of_file(target: &Target, read: Result<Tip, Error>) -> Self {
+        let found = read.map(|tip| {
+            format!(
+                "{} bytes in commit {}",
+                tip.bytes.len(),
+                tip.commit.get(..12).unwrap_or(&tip.commit)
+            )
+        });
+        Self::new(
+            format!("read `{}` on `{}`", target.path, target.branch),
+            found,
+        )
+    }
 }
 
 /// Why the forge did not do it. No secret stands in an answer.
@@ -113,6 +190,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// A passing fault, to be tried again after the caller's own back-off.
+    pub(crate) fn retry(answer: impl Into<String>) -> Self {
+        Self::Retry {
+            answer: answer.into(),
+            retry_after: None,
+        }
+    }
+
+    /// A fault that stays until a person acts.
+    pub(crate) fn stopped(answer: impl Into<String>) -> Self {
+        Self::Stopped {
+            answer: answer.into(),
+        }
+    }
+
     /// The words of the forge.
     pub fn answer(&self) -> &str {
         match self {
@@ -144,37 +236,87 @@ pub trait Forge: Send + Sync + fmt::Debug {
     /// The bytes of the file in a commit that [`Forge::read`] found on the branch, maybe long ago.
     async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error>;
 
-    /// Makes sure that the change exists, once.
+    /// Makes sure that the change exists, once, unless a person has closed it; then it stays closed.
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error>;
 
-    /// Looks whether the forge can be reached and written to, files nothing, and says what it found.
-    async fn check(&self) -> Result<String, Error>;
+    /// What has become of a change that was filed.
+    async fn state(&self, change: &FiledChange) -> Result<ChangeState, Error>;
+
+    /// Looks what works and what is missing, for this file if one is given; files nothing.
+    async fn check(&self, target: Option<&Target>) -> Vec<Finding>;
 }
 
-/// A forge of the server's configuration.
+/// A forge of the server's configuration. Keys that a kind has no use for are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForgeConfig {
     /// What pin sets call it.
     pub name: ForgeName,
-    /// `git`: a plain branch in a git repository.
+    /// What it is; `KINDS` lists them.
     pub kind: String,
-    /// Where the repository is: `https://`, `ssh://`, `user@host:path`, `file://` or an absolute
-    /// path; `http://` on loopback only.
+    /// Where it is. For `git`, the repository: `https://`, `ssh://`, `user@host:path`, `file://` or an
+    /// absolute path; for the others, the server: `https://`. `http://` on loopback only.
     pub url: SecretUrl,
+    /// The repository on the server, such as `openstack/requirements`.
+    pub project: Option<String>,
+    /// Where the API is, where it is not where it usually is for this `url`.
+    pub api_url: Option<SecretUrl>,
+    /// How changes are put forward, where a forge takes them in two ways.
+    pub via: Option<Via>,
+    /// Who is asked to review: e-mail addresses or names, as the forge has them.
+    #[serde(default)]
+    pub reviewers: Vec<String>,
+    /// Who is told.
+    #[serde(default)]
+    pub cc: Vec<String>,
+    /// Labels, which Gerrit calls hashtags.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Files drafts, which wait for a person to say that they are ready. Default: false.
+    #[serde(default)]
+    pub draft: bool,
     /// The name in commits.
     #[serde(default = "default_author_name")]
     pub author_name: String,
     /// The e-mail address in commits.
     #[serde(default = "default_author_email")]
     pub author_email: String,
-    /// A file that holds the password or token for `https`, read again for every call.
+    /// The account, where a password needs one.
+    pub user: Option<String>,
+    /// A file that holds the password or token, read again for every call.
     pub password_file: Option<PathBuf>,
+    /// A program with its arguments that prints the password or token; run again when it is refused.
+    pub password_command: Option<Vec<String>>,
     /// A file of certificates to trust instead of the system's, for `https`.
     pub ca_file: Option<PathBuf>,
-    /// The longest that one run of git takes, in seconds. 1 to 600.
+    /// The longest that one request or one run of git takes, in seconds. 1 to 600.
     #[serde(default = "default_timeout_s")]
     pub timeout_s: u64,
+    /// The subject of rollbacks; see `pinion_core::filing::Template`.
+    pub subject_rollback: Option<String>,
+    /// The subject of changes that complete a rollout.
+    pub subject_complete: Option<String>,
+    /// Lines that a project wants at the end of every message, such as `Signed-off-by: …`.
+    #[serde(default)]
+    pub trailers: Vec<String>,
+    /// The most changes that wait for people here at once; further ones wait for theirs. 1 to 1,000.
+    #[serde(default = "default_open_max")]
+    pub open_max: u32,
+    /// The most changes that are filed here in 24 hours. 1 to 10,000.
+    #[serde(default = "default_per_day_max")]
+    pub per_day_max: u32,
+    /// A file that holds the secret with which the forge signs what it sends to `/hooks/<name>`; none: nothing is taken.
+    pub webhook_secret_file: Option<PathBuf>,
+}
+
+/// How a change is put forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// By `git push`.
+    Push,
+    /// By requests.
+    Rest,
 }
 
 /// A URL that may hold a password, which it never shows.
@@ -196,7 +338,7 @@ impl SecretUrl {
 
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&git::without_userinfo(&self.0))
+        f.write_str(&repository::without_userinfo(&self.0))
     }
 }
 
@@ -262,15 +404,35 @@ pub fn open(config: &ForgeConfig, work_dir: &Path) -> Result<Arc<dyn Forge>, Con
 impl ForgeConfig {
     /// A plain git repository with every default.
     pub fn git(name: ForgeName, url: &str) -> Self {
+        Self::new(name, "git", url)
+    }
+
+    /// A forge with every default.
+    pub fn new(name: ForgeName, kind: &str, url: &str) -> Self {
         Self {
             name,
-            kind: "git".to_owned(),
+            kind: kind.to_owned(),
             url: SecretUrl::new(url),
+            project: None,
+            api_url: None,
+            via: None,
+            reviewers: Vec::new(),
+            cc: Vec::new(),
+            labels: Vec::new(),
+            draft: false,
             author_name: default_author_name(),
             author_email: default_author_email(),
+            user: None,
             password_file: None,
+            password_command: None,
             ca_file: None,
             timeout_s: default_timeout_s(),
+            subject_rollback: None,
+            subject_complete: None,
+            trailers: Vec::new(),
+            open_max: default_open_max(),
+            per_day_max: default_per_day_max(),
+            webhook_secret_file: None,
         }
     }
 
@@ -283,10 +445,65 @@ impl ForgeConfig {
                 return Err(self.error(format!("`{key}` {problem}")));
             }
         }
-        if !(1..=600).contains(&self.timeout_s) {
-            return Err(self.error(format!("`timeout_s` is {}; use 1 to 600", self.timeout_s)));
+        for (key, value, most) in [
+            ("timeout_s", self.timeout_s, 600),
+            ("open_max", self.open_max.into(), 1000),
+            ("per_day_max", self.per_day_max.into(), 10_000),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(self.error(format!("`{key}` is {value}; use 1 to {most}")));
+            }
         }
         Ok(())
+    }
+
+    fn author(&self) -> Signature {
+        Signature {
+            name: self.author_name.clone(),
+            email: self.author_email.clone(),
+        }
+    }
+
+    /// Where its password or token comes from, if it has one.
+    fn secret(&self) -> Result<Option<Arc<Secret>>, ConfigError> {
+        let source = match (&self.password_file, &self.password_command) {
+            (None, None) => return Ok(None),
+            (Some(path), None) => Source::File(path.clone()),
+            (None, Some(words)) if words.first().is_some_and(|word| !word.is_empty()) => {
+                Source::Command(words.clone())
+            }
+            (None, Some(_)) => return Err(self.error("`password_command` is empty")),
+            (Some(_), Some(_)) => {
+                return Err(
+                    self.error("both `password_file` and `password_command` are given; give one")
+                );
+            }
+        };
+        Ok(Some(Arc::new(Secret::new(source))))
+    }
+
+    /// Refuses keys that are set and of no use to the kind.
+    fn refuse_keys(&self, keys: &[&str]) -> Result<(), ConfigError> {
+        let set = [
+            ("project", self.project.is_some()),
+            ("api_url", self.api_url.is_some()),
+            ("via", self.via.is_some()),
+            ("reviewers", !self.reviewers.is_empty()),
+            ("cc", !self.cc.is_empty()),
+            ("labels", !self.labels.is_empty()),
+            ("draft", self.draft),
+            ("user", self.user.is_some()),
+        ];
+        match set
+            .iter()
+            .find(|(key, is_set)| *is_set && keys.contains(key))
+        {
+            Some((key, _)) => Err(self.error(format!(
+                "`{key}` has no meaning for the kind `{}`; take it out",
+                self.kind
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn error(&self, problem: impl Into<String>) -> ConfigError {
@@ -321,6 +538,14 @@ fn default_author_email() -> String {
 
 fn default_timeout_s() -> u64 {
     60
+}
+
+fn default_open_max() -> u32 {
+    20
+}
+
+fn default_per_day_max() -> u32 {
+    50
 }
 
 #[cfg(test)]
@@ -378,5 +603,17 @@ mod tests {
     fn a_password_in_the_url_is_not_shown() {
         let forge = config("a", "git", "https://eve:s3cret@x.example/r");
         assert!(!format!("{forge:?}").contains("s3cret"));
+        let refused = open(&forge, Path::new("/tmp")).expect_err("a password");
+        assert!(!refused.to_string().contains("s3cret"), "{refused}");
+    }
+
+    #[test]
+    fn a_key_without_meaning_for_the_kind_is_refused() {
+        let forge = ForgeConfig {
+            project: Some("a/b".to_owned()),
+            ..config("a", "git", "/a")
+        };
+        let refused = open(&forge, Path::new("/tmp")).expect_err("a project");
+        assert!(refused.to_string().contains("`project`"), "{refused}");
     }
 }

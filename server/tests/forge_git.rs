@@ -9,7 +9,9 @@ mod server;
 
 use std::sync::Arc;
 
-use pinion_server::forge::{Change, Error, FileEdit, FiledOutcome, Forge};
+use pinion_server::forge::{
+    Change, ChangeState, Error, FileEdit, FiledChange, FiledOutcome, Finding, Forge, Target,
+};
 use tempfile::TempDir;
 
 use self::repository::{AFTER, BEFORE, PINS, Repository, forge_at};
@@ -310,9 +312,10 @@ async fn missing_things_are_named_and_stop_the_filing() {
     };
     assert!(stopped(forge.ensure_change(&same).await).contains("alters nothing"));
     std::fs::remove_dir_all(repository.path()).expect("the repository");
+    let missing = |findings: Vec<Finding>| findings[1].found.clone().expect_err("missing");
     for answer in [
         stopped(forge.ensure_change(&change).await),
-        stopped(forge.check().await),
+        missing(forge.check(None).await),
     ] {
         assert!(
             answer.contains("does not appear to be a git repository"),
@@ -373,13 +376,51 @@ async fn names_that_git_could_misread_are_refused() {
 #[tokio::test]
 async fn a_check_reaches_the_repository_and_files_nothing() {
     let (repository, work) = (Repository::new(), work());
-    let answer = forge(&repository, &work)
-        .check()
-        .await
-        .expect("a good forge");
-    assert!(
-        answer.starts_with("git version ") && answer.ends_with("which takes pushes"),
-        "{answer}"
+    let target = Target {
+        branch: "master".into(),
+        path: PINS.into(),
+    };
+    let findings = forge(&repository, &work).check(Some(&target)).await;
+    let found: Vec<_> = findings
+        .iter()
+        .map(|finding| (finding.what.as_str(), finding.found.is_ok()))
+        .collect();
+    let read = format!("read `{PINS}` on `master`");
+    assert_eq!(
+        found,
+        [
+            ("run git", true),
+            ("reach the repository", true),
+            (read.as_str(), true),
+            ("push a branch", true)
+        ]
     );
     assert_eq!(repository.branches(), ["master"]);
+}
+
+#[tokio::test]
+async fn what_became_of_a_change_is_seen_in_the_branches() {
+    let (repository, work) = (Repository::new(), work());
+    let (forge, change) = (forge(&repository, &work), repository.rollback());
+    let filed = forge.ensure_change(&change).await.expect("filed");
+    let sought = FiledChange {
+        key: change.key.clone(),
+        branch: change.branch.clone(),
+        head: change.head.clone(),
+        commit: filed.commit.clone(),
+    };
+    assert_eq!(forge.state(&sought).await, Ok(ChangeState::Open));
+    // Taken as another commit, with its trailers, as a review system does.
+    let tip = repository.commit("master", &[("README", b"more\n")]);
+    let tree = repository.git(&["rev-parse", &format!("{}^{{tree}}", filed.commit)]);
+    let message = format!("Taken\n\nFiling-Id: {}", change.key);
+    let taken = repository.git(&["commit-tree", &tree, "-p", &tip, "-m", &message]);
+    repository.git(&["update-ref", "refs/heads/master", &taken]);
+    assert_eq!(forge.state(&sought).await, Ok(ChangeState::Merged));
+    repository.git(&["update-ref", "refs/heads/master", &tip]);
+    let head = format!("refs/heads/{}", change.head);
+    repository.git(&["update-ref", "-d", &head]);
+    assert_eq!(forge.state(&sought).await, Ok(ChangeState::Declined));
+    repository.git(&["update-ref", "refs/heads/master", &filed.commit]);
+    assert_eq!(forge.state(&sought).await, Ok(ChangeState::Merged));
 }

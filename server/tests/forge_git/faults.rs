@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pinion_server::forge::{Error, FiledOutcome};
+use pinion_server::forge::{Error, FiledOutcome, ForgeConfig, open};
 
-use super::repository::{BEFORE, PINS, Repository, forge_at};
+use super::repository::{BEFORE, PINS, Repository, config_at, forge_at};
 use super::server::{answering, silent};
 use super::{file_afresh, forge, retry, stopped, work};
 
@@ -112,7 +112,7 @@ async fn nobody_listening_is_a_passing_fault() {
     let work = work();
     retry(
         forge_at(&format!("http://{address}/pins.git"), work.path(), 20)
-            .check()
+            .read("master", PINS)
             .await,
     );
 }
@@ -127,11 +127,14 @@ async fn passwords_go_to_the_server_and_into_no_error() {
         ("302 There", false),
     ] {
         let (address, asked) = answering(status).await;
-        let forge = forge_at(
-            &format!("http://eve:s3cr%40t@{address}/pins.git"),
-            work.path(),
-            20,
-        );
+        let password = work.path().join("password");
+        std::fs::write(&password, "s3cr@t\n").expect("a file");
+        let config = ForgeConfig {
+            user: Some("eve".into()),
+            password_file: Some(password.clone()),
+            ..config_at(&format!("http://{address}/pins.git"), 20)
+        };
+        let forge = open(&config, &work.path().join("forges")).expect("a forge");
         let error = forge
             .read("master", PINS)
             .await
@@ -144,7 +147,7 @@ async fn passwords_go_to_the_server_and_into_no_error() {
         for shown in [
             format!("{error} {error:?}"),
             format!("{forge:?}"),
-            files_under(work.path()),
+            files_under(&work.path().join("forges")),
         ] {
             assert!(
                 !shown.contains("s3cr") && !shown.contains("ZXZlOnMzY3JAdA=="),
@@ -164,7 +167,7 @@ async fn a_server_that_asks_to_wait_is_given_a_minute() {
     let (address, _asked) = answering("429 Slowly").await;
     let work = work();
     let error = forge_at(&format!("http://{address}/pins.git"), work.path(), 20)
-        .check()
+        .read("master", PINS)
         .await;
     assert_eq!(
         error.expect_err("a limit").retry_after(),
@@ -186,7 +189,11 @@ async fn a_missing_git_is_named() {
         return assert!(again.status().expect("this test runs").success());
     }
     let work = work();
-    let answer = stopped(forge_at("/nonexistent", work.path(), 20).check().await);
+    let answer = stopped(
+        forge_at("/nonexistent", work.path(), 20)
+            .read("master", PINS)
+            .await,
+    );
     assert!(
         answer.contains("`git` was not found; install git"),
         "{answer}"

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use pinion_core::filing::{FilingKey, PackageChange};
-use pinion_server::forge::{Change, FileEdit, Forge, ForgeConfig, SecretUrl, Signature, open};
+use pinion_server::forge::{Change, FileEdit, Forge, ForgeConfig, Signature, open};
 use tempfile::TempDir;
 
 pub(crate) const PINS: &str = "pins/größe/upper-constraints.txt";
@@ -179,15 +179,13 @@ impl Repository {
 
 /// A forge at the address, working in the folder, that waits for `timeout_s`.
 pub(crate) fn forge_at(url: &str, work: &Path, timeout_s: u64) -> Arc<dyn Forge> {
-    let config = ForgeConfig {
-        name: "pins".parse().expect("a name"),
-        kind: "git".into(),
-        url: SecretUrl::new(url),
-        author_name: "Pinion".into(),
+    open(&config_at(url, timeout_s), work).expect("a forge")
+}
+
+pub(crate) fn config_at(url: &str, timeout_s: u64) -> ForgeConfig {
+    ForgeConfig {
         author_email: "pinion@example.org".into(),
-        password_file: None,
-        ca_file: None,
         timeout_s,
-    };
-    open(&config, work).expect("a forge")
+        ..ForgeConfig::git("pins".parse().expect("a name"), url)
+    }
 }

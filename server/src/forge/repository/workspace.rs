@@ -81,6 +81,24 @@ impl Workspace {
             .success)
     }
 
+    /// Whether the branch that ends in `tip` holds the commit; a commit that is not here is in no branch that is.
+    pub(super) async fn is_ancestor(&self, commit: &str, tip: &str) -> Result<bool, Fault> {
+        if !self.has_commit(commit).await? {
+            return Ok(false);
+        }
+        let call = Call::new(["merge-base", "--is-ancestor", commit, tip]);
+        Ok(self.run(call).await?.success)
+    }
+
+    /// Whether a commit of the branch that ends in `tip` has this line in its message.
+    pub(super) async fn has_message(&self, tip: &str, line: &str) -> Result<bool, Fault> {
+        let pattern = format!("--grep=^{line}$");
+        let found = self
+            .make(["log", "-1", "--format=%H", pattern.as_str(), tip, "--"])
+            .await?;
+        Ok(!found.is_empty())
+    }
+
     /// The commit that a reference of this repository names.
     pub(super) async fn resolve(&self, reference: &str) -> Result<String, Fault> {
         let name = format!("{reference}^{{commit}}");

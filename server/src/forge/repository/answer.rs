@@ -107,32 +107,32 @@ pub(super) fn of_failure(messages: &str) -> Meaning {
     }
 }
 
-/// The refusal in the report of `git push --porcelain`, if there is one.
-pub(super) fn of_refusal(report: &str, messages: &str) -> Option<Error> {
-    let refusal = report
-        .lines()
-        .find(|line| line.starts_with('!'))?
-        .rsplit('\t')
-        .next()?;
-    let said: Vec<_> = messages
-        .lines()
-        .filter(|line| line.starts_with("remote: "))
-        .collect();
-    let answer = condense(&format!("{refusal}\n{}", said.join("\n")));
-    let is_passing = PASSING_REFUSALS
-        .iter()
-        .any(|word| refusal.to_lowercase().contains(word));
-    Some(match is_passing {
-        true => Error::Retry {
-            answer,
-            retry_after: None,
-        },
-        false => Error::Stopped { answer },
-    })
+/// What the reason of a refused push means.
+pub(super) fn of_refusal(reason: &str, remarks: &[String]) -> Error {
+    let said = remarks.iter().map(String::as_str);
+    let words: Vec<_> = std::iter::once(reason).chain(said).collect();
+    let answer = condense(&words.join("\n"));
+    let lower = reason.to_lowercase();
+    match PASSING_REFUSALS.iter().any(|word| lower.contains(word)) {
+        true => Error::retry(answer),
+        false => Error::stopped(answer),
+    }
+}
+
+/// Whether git says that the forge does not take our login.
+pub(super) fn is_login_refused(messages: &str) -> bool {
+    let lower = messages.to_lowercase();
+    [
+        "authentication failed",
+        "error: 401",
+        "could not read username",
+    ]
+    .iter()
+    .any(|words| lower.contains(words))
 }
 
 /// What was printed, on one line, without git's advice and without control characters.
-pub(super) fn condense(messages: &str) -> String {
+pub(in crate::forge) fn condense(messages: &str) -> String {
     let advice = [
         "Please make sure you have",
         "and the repository exists",
@@ -244,32 +244,21 @@ mod tests {
 
     #[test]
     fn a_refused_push_is_understood_from_its_report() {
-        let refusal = |why: &str| {
-            let report = format!("To /srv/a\n!\tabc:refs/heads/x\t{why}\nDone\n");
-            of_refusal(
-                &report,
-                "remote: no way        \nerror: failed to push some refs\n",
-            )
-        };
-        let stopped = refusal("[remote rejected] (pre-receive hook declined)").expect("a refusal");
+        let stopped = of_refusal(
+            "[remote rejected] (pre-receive hook declined)",
+            &["no way".to_owned()],
+        );
         assert_eq!(
             stopped,
-            Error::Stopped {
-                answer: "[remote rejected] (pre-receive hook declined); remote: no way".to_owned()
-            }
+            Error::stopped("[remote rejected] (pre-receive hook declined); no way")
         );
-        assert!(matches!(
-            refusal("[rejected] (stale info)"),
-            Some(Error::Retry { .. })
-        ));
-        assert!(matches!(
-            refusal("[remote rejected] (failed to update ref)"),
-            Some(Error::Retry { .. })
-        ));
-        assert_eq!(
-            of_refusal("To /srv/a\n*\tabc:refs/heads/x\t[new branch]\nDone\n", ""),
-            None
-        );
+        for passing in [
+            "[rejected] (stale info)",
+            "[remote rejected] (failed to update ref)",
+        ] {
+            let error = of_refusal(passing, &[]);
+            assert!(matches!(error, Error::Retry { .. }), "{error}");
+        }
     }
 
     #[test]

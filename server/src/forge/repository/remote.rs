@@ -1,13 +1,14 @@
 //! Where the repository is, and what proves that we may write there.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 use url::{Host, Url};
+
+use super::super::secret::Secret;
 
 const FORMS: &str = "use https://, ssh://, user@host:path, file:// or an absolute path";
 const USER_DEFAULT: &str = "git";
@@ -15,61 +16,54 @@ const USER_DEFAULT: &str = "git";
 /// A remote repository.
 #[derive(Debug)]
 pub(super) struct Remote {
-    /// Its address, without a password.
+    /// Its address, without a user and without a password.
     pub(super) url: String,
     /// The one protocol that git may speak.
     pub(super) protocol: &'static str,
-    login: Login,
+    login: Option<Login>,
 }
 
-/// How to log in. Shows no secret.
-enum Login {
-    /// With what the transport has: file permissions, ssh keys; or not at all.
-    Own,
-    Password {
-        user: String,
-        password: String,
-    },
-    File {
-        user: String,
-        path: PathBuf,
-    },
+/// How to log in over http. Anything else logs in with what its transport has: file permissions, ssh keys.
+#[derive(Debug)]
+struct Login {
+    user: String,
+    secret: Arc<Secret>,
 }
 
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Own => f.write_str("Own"),
-            Self::Password { user, .. } => f
-                .debug_struct("Password")
-                .field("user", user)
-                .finish_non_exhaustive(),
-            Self::File { user, path } => f
-                .debug_struct("File")
-                .field("user", user)
-                .field("path", path)
-                .finish(),
-        }
-    }
+/// What logs in for one call of git.
+pub(super) struct Authorization {
+    secret: String,
+    /// The value of the header `Authorization`.
+    pub(super) header: String,
 }
 
 impl Remote {
     /// Understands a configured address; the error says what is wrong without repeating it.
-    pub(super) fn parse(text: &str, password_file: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn parse(
+        text: &str,
+        user: Option<&str>,
+        secret: Option<&Arc<Secret>>,
+    ) -> Result<Self, String> {
         if text.contains(|c: char| c.is_control()) {
             return Err(format!("`url` contains control characters; {FORMS}"));
         }
         let remote = match text.contains("://") {
-            true => Self::parse_url(text, password_file)?,
+            true => Self::parse_url(text, user, secret)?,
             false => Self::parse_path(text)?,
         };
-        match (password_file, &remote.login) {
-            (Some(_), Login::Own) => Err("`password_file` is for https only".to_owned()),
+        match (secret, &remote.login) {
+            (Some(_), None) => {
+                Err("`password_file` and `password_command` are for https only".to_owned())
+            }
             _ => Ok(remote),
         }
     }
 
-    fn parse_url(text: &str, password_file: Option<&Path>) -> Result<Self, String> {
+    fn parse_url(
+        text: &str,
+        user: Option<&str>,
+        secret: Option<&Arc<Secret>>,
+    ) -> Result<Self, String> {
         let mut url = Url::parse(text).map_err(|error| format!("`url` cannot be read: {error}"))?;
         let protocol = match url.scheme() {
             "file" => "file",
@@ -84,12 +78,27 @@ impl Remote {
         if url.host_str().is_some_and(|host| host.starts_with('-')) {
             return Err("`url` has a host that begins with `-`".to_owned());
         }
+        if url.password().is_some() {
+            return Err(
+                "`url` has a password, which would show in listings and errors; use `password_file` or \
+                 `password_command`, or keys with ssh"
+                    .to_owned(),
+            );
+        }
         let login = match protocol {
-            "http" | "https" => take_login(&mut url, password_file)?,
-            _ if url.password().is_some() => {
-                return Err("`url` has a password, which only https takes; use keys".to_owned());
+            "http" | "https" => {
+                let in_url = Some(url.username().to_owned()).filter(|name| !name.is_empty());
+                url.set_username("")
+                    .map_err(|()| "`url` has no host".to_owned())?;
+                secret.map(|secret| Login {
+                    user: user
+                        .map(str::to_owned)
+                        .or(in_url)
+                        .unwrap_or_else(|| USER_DEFAULT.to_owned()),
+                    secret: Arc::clone(secret),
+                })
             }
-            _ => Login::Own,
+            _ => None,
         };
         Ok(Self {
             url: url.into(),
@@ -107,38 +116,47 @@ impl Remote {
         Ok(Self {
             url: text.to_owned(),
             protocol,
-            login: Login::Own,
+            login: None,
         })
     }
 
-    /// The value of the header that logs in, read anew where it stands in a file.
-    pub(super) async fn authorization(&self) -> Result<Option<String>, String> {
-        let (user, password) = match &self.login {
-            Login::Own => return Ok(None),
-            Login::Password { user, password } => (user, password.clone()),
-            Login::File { user, path } => {
-                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
-                    format!(
-                        "`password_file` `{}` cannot be read: {error}",
-                        path.display()
-                    )
-                })?;
-                (user, text.trim().to_owned())
+    /// What logs in now, if anything has to.
+    pub(super) async fn authorization(&self) -> Result<Option<Authorization>, String> {
+        match &self.login {
+            None => Ok(None),
+            Some(login) => Ok(Some(login.with(login.secret.get().await?))),
+        }
+    }
+
+    /// What logs in after the forge refused `refused`, if that has changed.
+    pub(super) async fn renewed(
+        &self,
+        refused: &Authorization,
+    ) -> Result<Option<Authorization>, String> {
+        match &self.login {
+            None => Ok(None),
+            Some(login) => {
+                let renewed = login.secret.renewed(&refused.secret).await?;
+                Ok(renewed.map(|secret| login.with(secret)))
             }
-        };
-        Ok(Some(format!(
-            "Basic {}",
-            STANDARD.encode(format!("{user}:{password}"))
-        )))
+        }
     }
 
     /// The text without this remote's password and without the userinfo of any URL in it.
     pub(super) fn redact(&self, text: &str) -> String {
         match &self.login {
-            Login::Password { password, .. } if !password.is_empty() => {
-                without_userinfo(&text.replace(password.as_str(), "***"))
-            }
-            _ => without_userinfo(text),
+            Some(login) => without_userinfo(&login.secret.redact(text)),
+            None => without_userinfo(text),
+        }
+    }
+}
+
+impl Login {
+    fn with(&self, secret: String) -> Authorization {
+        let pair = format!("{}:{secret}", self.user);
+        Authorization {
+            header: format!("Basic {}", STANDARD.encode(pair)),
+            secret,
         }
     }
 }
@@ -164,43 +182,8 @@ pub(in crate::forge) fn without_userinfo(text: &str) -> String {
     shown
 }
 
-fn take_login(url: &mut Url, password_file: Option<&Path>) -> Result<Login, String> {
-    let decoded = |text: &str| {
-        percent_decode_str(text)
-            .decode_utf8()
-            .map(String::from)
-            .map_err(|_| "`url` has a user or password that is no UTF-8".to_owned())
-    };
-    let user = match url.username() {
-        "" => USER_DEFAULT.to_owned(),
-        user => decoded(user)?,
-    };
-    let login = match (url.password(), password_file) {
-        (Some(_), Some(_)) => {
-            return Err("both `url` and `password_file` give a password; give one".to_owned());
-        }
-        (Some(password), None) => Login::Password {
-            user,
-            password: decoded(password)?,
-        },
-        (None, Some(path)) => Login::File {
-            user,
-            path: path.to_owned(),
-        },
-        // A token may stand alone before the `@`.
-        (None, None) if !url.username().is_empty() => Login::Password {
-            user: USER_DEFAULT.to_owned(),
-            password: user,
-        },
-        (None, None) => Login::Own,
-    };
-    let cleared = url.set_username("").and_then(|()| url.set_password(None));
-    cleared
-        .map_err(|()| "`url` has no host".to_owned())
-        .map(|()| login)
-}
-
-fn is_loopback(url: &Url) -> bool {
+/// Whether the address is this machine itself.
+pub(in crate::forge) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
@@ -221,17 +204,25 @@ fn is_scp_like(host: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::secret::Source;
     use super::*;
 
+    fn parse(text: &str) -> Result<Remote, String> {
+        Remote::parse(text, None, None)
+    }
+
+    fn secret(path: &Path) -> Arc<Secret> {
+        Arc::new(Secret::new(Source::File(path.to_owned())))
+    }
+
     #[test]
-    fn addresses_are_taken_with_their_one_protocol_and_without_their_password() {
+    fn addresses_are_taken_with_their_one_protocol_and_without_their_user() {
         for (text, url, protocol) in [
             (
-                "https://eve:p%40ss@x.example/a/b",
+                "https://eve@x.example/a/b",
                 "https://x.example/a/b",
                 "https",
             ),
-            ("https://token@x.example/a", "https://x.example/a", "https"),
             ("http://127.0.0.1:80/a", "http://127.0.0.1/a", "http"),
             ("http://[::1]:8080/a", "http://[::1]:8080/a", "http"),
             (
@@ -243,7 +234,7 @@ mod tests {
             ("file:///srv/a.git", "file:///srv/a.git", "file"),
             ("/srv/a b.git", "/srv/a b.git", "file"),
         ] {
-            let remote = Remote::parse(text, None).expect(text);
+            let remote = parse(text).expect(text);
             assert_eq!(
                 (remote.url.as_str(), remote.protocol),
                 (url, protocol),
@@ -261,6 +252,8 @@ mod tests {
             "ext::sh -c s3cret",
             "git://x.example/s3cret",
             "http://eve:s3cret@x.example/a",
+            "https://eve:s3cret@x.example/a",
+            "http://x.example/s3cret",
             "ssh://eve:s3cret@x.example/a",
             "ssh://-oProxyCommand=s3cret/a",
             "-oProxyCommand=s3cret:a",
@@ -268,41 +261,37 @@ mod tests {
             "https://eve:s3cret@/",
             "/srv/s3cret\n",
         ] {
-            let problem = Remote::parse(text, None).expect_err(text);
+            let problem = parse(text).expect_err(text);
             assert!(!problem.contains("s3cret"), "{problem}");
         }
-        assert!(Remote::parse("/srv/a.git", Some(Path::new("/p"))).is_err());
-        assert!(Remote::parse("https://a:b@x.example/", Some(Path::new("/p"))).is_err());
+        let secret = secret(Path::new("/p"));
+        assert!(Remote::parse("/srv/a.git", None, Some(&secret)).is_err());
     }
 
     #[tokio::test]
-    async fn the_header_decodes_the_url_and_follows_the_file() {
-        let remote = Remote::parse("https://eve:p%40ss@x.example/a", None).expect("a remote");
-        assert_eq!(
-            remote.authorization().await,
-            Ok(Some("Basic ZXZlOnBAc3M=".to_owned()))
-        );
+    async fn the_header_has_the_user_and_follows_the_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("password");
-        let remote = Remote::parse("https://eve@x.example/a", Some(&file)).expect("a remote");
+        let secret = secret(&file);
+        let remote = Remote::parse("https://ada@x.example/a", Some("eve"), Some(&secret));
+        let remote = remote.expect("a remote");
         assert!(remote.authorization().await.is_err());
         for (password, header) in [
             ("p@ss\n", "Basic ZXZlOnBAc3M="),
             ("new", "Basic ZXZlOm5ldw=="),
         ] {
             std::fs::write(&file, password).expect("a file");
-            assert_eq!(remote.authorization().await, Ok(Some(header.to_owned())));
+            let authorization = remote.authorization().await.expect("a secret");
+            assert_eq!(authorization.expect("a login").header, header);
         }
+        assert_eq!(
+            remote.redact("cannot use https://eve:x@x.example/a or p@ss, see https://a/b@c"),
+            "cannot use https://***@x.example/a or ***, see https://a/b@c"
+        );
     }
 
     #[test]
-    fn no_password_is_shown() {
-        let remote = Remote::parse("https://eve:s3cret@x.example/a", None).expect("a remote");
-        assert!(!format!("{remote:?}").contains("s3cret"));
-        assert_eq!(
-            remote.redact("cannot use https://eve:s3cret@x.example/a or s3cret, see https://a/b@c"),
-            "cannot use https://***@x.example/a or ***, see https://a/b@c"
-        );
+    fn userinfo_is_not_shown() {
         assert_eq!(without_userinfo("ssh://a@b@c/d e@f"), "ssh://***@c/d e@f");
     }
 }

@@ -321,7 +321,7 @@ impl Filing {
             Ok(bytes) => bytes,
             Err(error) => return failed(error, record.tries),
         };
-        let edited = match edit(record.ecosystem, &bytes, &record.changes) {
+        let edited = match edit(record.ecosystem, path, &bytes, &record.changes) {
             Ok(edited) => edited,
             Err(error) => {
                 return Outcome::Stopped {

@@ -2,6 +2,7 @@
 
 use super::Edited;
 use super::by_package;
+use super::clause::{Clause, clauses};
 use super::dialect::{Dialect, is_same};
 use super::entry::{Entry, Says, Scope, Wanted};
 use super::error::EditError;
@@ -18,7 +19,8 @@ use crate::version::Version;
 ///
 /// For files such as OpenStack's `global-requirements.txt`, which stand beside the constraints. Whatever their
 /// markers, ranges get `!=` and the version, in the order of the specifiers where they are in order
-/// (`tooz!=9.0.0,>=1.28.0`); exact pins of it move along. Packages that the file does not name are told in
+/// (`tooz!=9.0.0,>=1.28.0`). A lower bound that is the old version becomes the new one (`>=9.0.0` to
+/// `!=9.0.0,>=8.1.0`), and exact pins of it move along. Packages that the file does not name are told in
 /// [`Edited::missing`].
 ///
 /// # Errors
@@ -106,23 +108,35 @@ fn without(
         part.replace_range(range, &with);
         part
     });
-    let is_kept = |to: &Option<Version>, part: &str| {
-        to.as_ref()
-            .is_none_or(|to| dialect.admits(part, to) == Some(true))
+    let admits = |part: &str, to: &Version| dialect.admits(part, to) == Some(true);
+    let kept = excluded.and_then(|part| match &change.to {
+        Some(to) if !admits(&part, to) => {
+            lowered(dialect, &part, from, to).filter(|part| admits(part, to))
+        }
+        _ => Some(part),
+    });
+    kept.map(Some).ok_or_else(|| EditError::Lost {
+        package: entry.package.written().to_owned(),
+        line: lines.of(entry.at),
+        found: part.to_owned(),
+        from: from.to_string(),
+        to: change
+            .to
+            .as_ref()
+            .map_or_else(|| "any other version".to_owned(), Version::to_string),
+    })
+}
+
+/// A requirement whose lower bound is the old version, with the new one in its place; none if it is another.
+fn lowered(dialect: Dialect, part: &str, from: &Version, to: &Version) -> Option<String> {
+    let is_bound = |clause: &Clause<'_>| {
+        let named = dialect.named(clause.version);
+        clause.operator == ">=" && named.is_some_and(|named| is_same(&named, from))
     };
-    match excluded {
-        Some(excluded) if is_kept(&change.to, &excluded) => Ok(Some(excluded)),
-        _ => Err(EditError::Lost {
-            package: entry.package.written().to_owned(),
-            line: lines.of(entry.at),
-            found: part.to_owned(),
-            from: from.to_string(),
-            to: change
-                .to
-                .as_ref()
-                .map_or_else(|| "any other version".into(), Version::to_string),
-        }),
-    }
+    let bound = clauses(part).into_iter().find(is_bound)?;
+    let mut lowered = part.to_owned();
+    lowered.replace_range(bound.at, &dialect.write(to));
+    Some(lowered)
 }
 
 fn replacement(
@@ -175,6 +189,10 @@ mod tests {
             Ok(FILE
                 .replace("pywin32>=1.0;", "pywin32!=9.0.0,>=1.0;")
                 .replace("PyWin32 ;", "PyWin32!=9.0.0 ;"))
+        );
+        assert_eq!(
+            excluded("tooz", "1.28.0", "1.27.1"),
+            Ok(FILE.replace("tooz>=1.28.0 #", "tooz!=1.28.0,>=1.27.1 #"))
         );
         assert_eq!(
             excluded("six", "9.0.0", "8.1.0"),

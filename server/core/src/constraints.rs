@@ -13,7 +13,7 @@ use crate::version::Version;
 mod line;
 
 pub use line::Unkept;
-pub(crate) use line::{Found, find_pin, logical_lines};
+pub(crate) use line::{Found, Logical, find_pin, logical_lines, without_comment};
 
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -1,8 +1,47 @@
-//! Edits of a constraints file in a repository: the version of the intended pins changes, and no other byte.
+//! Edits of the file in a repository that says the versions: the intended ones change, and no other byte.
+//!
+//! One format a file below. A format only finds where a file names a package and what it asks for there
+//! ([`entry::Entry`]); what becomes of that is decided in one place (`step`), in the words of the dialect that the
+//! requirement is written in, and carried out as replacements of byte ranges (`splice`). Nothing is written anew from
+//! what was parsed. Lockfiles are not edited: the tools that own them do that.
 
-use crate::constraints::{Found, PinLine, find_pin, logical_lines};
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::ecosystem::Ecosystem;
-use crate::pin::{PackageChange, Pin};
+use crate::name::PackageName;
+use crate::pin::{PackageChange, PinKey, Pins};
+
+mod cargo_toml;
+mod clause;
+mod dialect;
+mod entry;
+mod error;
+mod exclusion;
+mod format;
+mod go_mod;
+mod literal;
+mod npm;
+mod outcome;
+mod package_json;
+mod pep508;
+mod poetry;
+mod pyproject;
+mod requirements;
+mod splice;
+mod step;
+#[cfg(test)]
+mod testing;
+mod text;
+mod toml_tree;
+
+use dialect::is_same;
+use entry::{Entry, Wanted};
+pub use error::{EditError, ReadError};
+pub use exclusion::exclude;
+pub use format::{Format, UnknownFormat};
+use outcome::{Outcome, Place};
+use splice::splice;
+use text::Text;
 
 /// A file with its changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,286 +50,350 @@ pub struct Edited {
     pub bytes: Vec<u8>,
     /// Changes that the file already had.
     pub already: Vec<PackageChange>,
+    /// Changes of packages that the file does not name; [`exclude`] leaves them out, [`edit`] refuses them.
+    pub missing: Vec<PackageChange>,
 }
 
-/// Why a file cannot be edited.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    /// It is no text.
-    #[error("it is not UTF-8")]
-    NotText,
-    /// The package has no pin.
-    #[error("it has no pin of `{0}`")]
-    Missing(String),
-    /// Somebody moved the pin elsewhere.
-    #[error("it pins `{package}` to {found}, which is neither {from} nor {to}")]
-    OtherVersion {
-        /// The package.
-        package: String,
-        /// The version it has.
-        found: String,
-        /// The version it was to have.
-        from: String,
-        /// The version it was to get.
-        to: String,
-    },
-    /// The pin stands in a line with a hash.
-    #[error("line {0} carries a hash, which a new version would not match")]
-    Hashed(usize),
+/// What a file pins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its exact pins. Those that stand in it twice are one.
+    pub pins: Pins,
+    /// What it says of packages without pinning them, in its order.
+    pub unpinned: Vec<Unpinned>,
 }
 
-/// A place in the file, and what takes its place.
-type Replacement = (std::ops::Range<usize>, String);
+/// A place in a file that names a package and is no exact pin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpinned {
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// The package.
+    pub package: PackageName,
+    /// Why it is no pin, such as ``it allows `^1.3` ``.
+    pub reason: String,
+}
 
-/// Changes pins in the bytes of a constraints or requirements file. Operators, blanks, comments, markers, order,
-/// line ends and a missing last one stay as they are.
+/// Changes the versions that a file asks for.
+///
+/// Afterwards no requirement of a changed package admits `from`, and those that did admit `to`:
+/// - an exact pin gets the new version in the place of the old one;
+/// - so does a range that names the old version, if it then no longer admits that (`^1.3.0` to `^1.2.0`);
+/// - where the version goes up, a lower bound rises to it;
+/// - where it goes down and the format can exclude, the old version is excluded (`>=1.0` to `>=1.0,!=1.3.0`);
+/// - else the requirement becomes an exact one.
+///
+/// Requirements without a version (paths, repositories, workspaces, tags, peers) are left alone, and so are exact
+/// pins at a third version if another place has the one to change. A pin comes or goes in constraints and
+/// requirements files only. A change with a marker concerns the requirements under that marker; one without concerns
+/// all that no other change does, but in constraints and requirements files those without a marker if there are any.
 ///
 /// # Errors
-/// If the file is no text, or a pin is missing or holds another version; then nothing is changed.
+/// If the format is not known or the file is not of it, or a change cannot be made; then nothing is changed.
 pub fn edit(
     ecosystem: Ecosystem,
+    path: &str,
     bytes: &[u8],
     changes: &[PackageChange],
 ) -> Result<Edited, EditError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| EditError::NotText)?;
-    let mut replacements: Vec<Replacement> = Vec::new();
-    let mut already = Vec::new();
+    let format = Format::of(ecosystem, path)?;
+    let text = Text::of(bytes)?;
+    let subjects = subjects(changes)?;
+    let packages = changes
+        .iter()
+        .map(|change| change.package.clone())
+        .collect();
+    let entries = by_package(format.entries(&text, &Wanted::These(packages))?);
+    let (mut replacements, mut additions, mut already) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
-        let found = replacements_of(ecosystem, text, change)?;
-        if found.is_empty() {
-            already.push(change.clone());
+        let place = Place {
+            format,
+            text: &text,
+            subjects: &subjects,
+            entries: entries.get(&change.package).map_or(&[], Vec::as_slice),
+        };
+        match place.outcome(change)? {
+            Outcome::Already => already.push(change.clone()),
+            Outcome::Added(pin) => additions.push(pin),
+            Outcome::Replaced(found) => replacements.extend(found),
         }
-        replacements.extend(found);
     }
-    replacements.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
-    let mut edited = text.to_owned();
-    for (range, with) in replacements {
-        edited.replace_range(range, &with);
-    }
+    replacements.extend(requirements::insertions(ecosystem, &text, additions));
     Ok(Edited {
-        bytes: edited.into_bytes(),
+        bytes: splice(&text, replacements),
         already,
+        missing: Vec::new(),
     })
 }
 
-/// What a change takes; nothing if the file has it already.
-fn replacements_of(
-    ecosystem: Ecosystem,
-    text: &str,
-    change: &PackageChange,
-) -> Result<Vec<Replacement>, EditError> {
-    let mut replacements = Vec::new();
-    let mut other: Option<Pin> = None;
-    let mut is_there = false;
-    for logical in logical_lines(text) {
-        let (pin, version) = match find_pin(ecosystem, logical.text) {
-            Ok(Some(Found { pin, version })) => (pin, version),
-            Ok(None) => continue,
-            Err(_) if names_with_hash(ecosystem, logical.text, change) => {
-                return Err(EditError::Hashed(logical.number));
+/// Reads the exact pins of a file, for a pin set that follows it.
+///
+/// Pins that hold for a part of the dependencies only (an override below one parent, a requirement of the build
+/// system) and what is no exact pin is told as such. Of Go, what a module requires is a pin.
+///
+/// # Errors
+/// If the format is not known, the file is not of it, or it pins a package to two versions.
+pub fn read(ecosystem: Ecosystem, path: &str, bytes: &[u8]) -> Result<Reading, ReadError> {
+    let format = Format::of(ecosystem, path)?;
+    let text = Text::of(bytes)?;
+    let mut reading = Reading::default();
+    let lines = text.lines();
+    let mut first: BTreeMap<PinKey, usize> = BTreeMap::new();
+    let mut entries = format.entries(&text, &Wanted::All)?;
+    entries.sort_by_key(|entry| entry.at);
+    for entry in entries {
+        let line = lines.of(entry.at);
+        let pin = match entry.pin() {
+            Ok(pin) => pin,
+            Err(reason) => {
+                let package = entry.package;
+                reading.unpinned.push(Unpinned {
+                    line,
+                    package,
+                    reason,
+                });
+                continue;
             }
-            Err(_) => continue,
         };
-        if pin.package != change.package || pin.marker != change.marker {
-            continue;
-        }
-        let at = logical.start + version.start..logical.start + version.end;
-        if change.to.as_ref() == Some(&pin.version) {
-            is_there = true;
-        } else if change.from.as_ref() == Some(&pin.version) {
-            let whole = logical.start..logical.start + logical.text.len();
-            replacements.push(match &change.to {
-                Some(to) => (at, to.to_string()),
-                None => (whole, String::new()),
+        let key = pin.key();
+        if let Some(other) = reading.pins.get(&key)
+            && !is_same(&other.version, &pin.version)
+        {
+            return Err(ReadError::Conflicting {
+                package: pin.package.written().to_owned(),
+                line,
+                version: pin.version.to_string(),
+                other_line: first.get(&key).copied().unwrap_or_default(),
+                other: other.version.to_string(),
             });
-        } else {
-            other = Some(pin);
+        }
+        if reading.pins.get(&key).is_none() {
+            first.insert(key, line);
+            reading.pins.insert(pin);
         }
     }
-    match (other, &change.from, &change.to) {
-        _ if is_there || !replacements.is_empty() => Ok(replacements),
-        (Some(pin), from, to) => {
-            let words = |version: &Option<crate::version::Version>| {
-                version
-                    .as_ref()
-                    .map_or_else(|| "none".to_owned(), ToString::to_string)
-            };
-            Err(EditError::OtherVersion {
-                package: change.package.written().to_owned(),
-                found: pin.version.to_string(),
-                from: words(from),
-                to: words(to),
-            })
-        }
-        (None, _, None) => Ok(Vec::new()),
-        (None, None, Some(to)) => {
-            let pin = Pin {
-                package: change.package.clone(),
-                version: to.clone(),
-                marker: change.marker.clone(),
-            };
-            Ok(vec![insertion(ecosystem, text, &pin)])
-        }
-        (None, Some(_), Some(_)) => Err(EditError::Missing(change.package.written().to_owned())),
-    }
+    Ok(reading)
 }
 
-fn names_with_hash(ecosystem: Ecosystem, line: &str, change: &PackageChange) -> bool {
-    let requirement = line
-        .split("--hash")
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .trim_end_matches('\\');
-    line.contains("--hash")
-        && matches!(find_pin(ecosystem, requirement), Ok(Some(found)) if found.pin.package == change.package)
+/// What the changes are of: each pin once.
+fn subjects(changes: &[PackageChange]) -> Result<BTreeSet<PinKey>, EditError> {
+    let mut subjects = BTreeSet::new();
+    for change in changes {
+        let is_new = subjects.insert(PinKey {
+            package: change.package.clone(),
+            marker: change.marker.clone(),
+        });
+        if !is_new {
+            return Err(EditError::Repeated(change.package.written().to_owned()));
+        }
+    }
+    Ok(subjects)
 }
 
-/// Where a new pin goes: before the first pin of a later name, else at the end, with the file's line ends.
-fn insertion(ecosystem: Ecosystem, text: &str, pin: &Pin) -> Replacement {
-    let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let later = logical_lines(text).find(|logical| {
-        matches!(find_pin(ecosystem, logical.text), Ok(Some(found)) if found.pin.package.normal() > pin.package.normal())
-    });
-    match later {
-        Some(logical) => (
-            logical.start..logical.start,
-            format!("{}{line_end}", PinLine(pin)),
-        ),
-        None if text.is_empty() || text.ends_with('\n') => (
-            text.len()..text.len(),
-            format!("{}{line_end}", PinLine(pin)),
-        ),
-        None => (
-            text.len()..text.len(),
-            format!("{line_end}{}", PinLine(pin)),
-        ),
+fn by_package(entries: Vec<Entry<'_>>) -> BTreeMap<PackageName, Vec<Entry<'_>>> {
+    let mut packages: BTreeMap<PackageName, Vec<Entry<'_>>> = BTreeMap::new();
+    for entry in entries {
+        packages
+            .entry(entry.package.clone())
+            .or_default()
+            .push(entry);
     }
+    packages
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::testing::{change, edited, marked};
     use super::*;
-    use crate::constraints::{parse, pin};
-    use crate::name::PackageName;
-    use crate::version::Version;
-
-    fn change(
-        package: &str,
-        marker: Option<&str>,
-        from: Option<&str>,
-        to: Option<&str>,
-    ) -> PackageChange {
-        let version = |text| Version::parse(Ecosystem::Pypi, text).expect("a version");
-        let with_marker = pin(Ecosystem::Pypi, package, "1", marker).expect("a pin");
-        PackageChange {
-            package: PackageName::parse(Ecosystem::Pypi, package).expect("a name"),
-            marker: with_marker.marker,
-            from: from.map(version),
-            to: to.map(version),
-        }
-    }
-
-    fn edited(text: &str, changes: &[PackageChange]) -> Result<String, EditError> {
-        let edited = edit(Ecosystem::Pypi, text.as_bytes(), changes)?;
-        Ok(String::from_utf8(edited.bytes).expect("text"))
-    }
 
     #[test]
-    fn only_the_version_changes() {
-        let text = "\u{feff}# top\r\nJinja2 === 2.11.3  # why\r\nMarkupSafe===2.1.0;python_version>='3.7'\r\nsix==1.0";
-        let change = change(
-            "markupsafe",
-            Some("python_version >= '3.7'"),
-            Some("2.1.0"),
-            Some("2.0.1"),
-        );
+    fn several_changes_are_made_at_once_and_each_once() {
+        let changes = ["a", "b"].map(|package| change(Ecosystem::Pypi, package, "1", "2"));
         assert_eq!(
-            edited(text, &[change]).expect("edits"),
-            "\u{feff}# top\r\nJinja2 === 2.11.3  # why\r\nMarkupSafe===2.0.1;python_version>='3.7'\r\nsix==1.0"
+            edited("x.txt", "b==1\na==1\n", &changes).as_deref(),
+            Ok("b==2\na==2\n")
+        );
+        let twice = [changes[0].clone(), changes[0].clone()];
+        assert_eq!(
+            edited("x.txt", "a==1\n", &twice),
+            Err(EditError::Repeated("a".to_owned()))
         );
     }
 
     #[test]
     fn a_file_that_has_the_version_stays_as_it_is() {
-        let change = change("six", None, Some("1.1"), Some("1.0"));
-        let result = edit(
+        let change = change(Ecosystem::Pypi, "six", "1.1", "1.0");
+        let bytes = b"six==1.0\n";
+        let edited = edit(
             Ecosystem::Pypi,
-            b"six==1.0\n",
+            "x.txt",
+            bytes,
             std::slice::from_ref(&change),
-        )
-        .expect("edits");
-        assert_eq!(
-            (result.bytes, result.already),
-            (b"six==1.0\n".to_vec(), vec![change])
         );
-    }
-
-    #[test]
-    fn what_cannot_be_edited_is_said() {
-        let change = change("six", None, Some("1.1"), Some("1.0"));
-        let refused = |text: &str| {
-            edited(text, std::slice::from_ref(&change))
-                .expect_err("refused")
-                .to_string()
+        let expected = Edited {
+            bytes: bytes.to_vec(),
+            already: vec![change],
+            missing: Vec::new(),
         };
+        assert_eq!(edited, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_not_of_its_format_is_told_with_its_place() {
+        let refused = |ecosystem, path, text: &str| {
+            let error = read(ecosystem, path, text.as_bytes()).expect_err("refused");
+            error.to_string()
+        };
+        let toml = refused(Ecosystem::Pypi, "pyproject.toml", "[a]\nb = ");
+        assert!(toml.starts_with("line 2, column 5: "), "{toml}");
+        let json = refused(Ecosystem::Npm, "package.json", "{\n  \"a\": 1,\n}");
+        assert!(json.starts_with("line 2, column 9: "), "{json}");
         assert_eq!(
-            refused("six==1.2\n"),
-            "it pins `six` to 1.2, which is neither 1.1 nor 1.0"
-        );
-        assert_eq!(refused("a==1\n"), "it has no pin of `six`");
-        assert_eq!(
-            refused("a==1\nsix==1.1 \\\n  --hash=sha256:00\n"),
-            "line 2 carries a hash, which a new version would not match"
-        );
-        assert_eq!(
-            edit(Ecosystem::Pypi, b"\xff", &[change]),
-            Err(EditError::NotText)
+            refused(Ecosystem::Go, "go.mod", "require (\n\tx v1.0.0\n"),
+            "line 1, column 1: `require (` is not closed"
         );
     }
 
     #[test]
-    fn pins_come_and_go_in_their_place() {
-        let come = change("foo", None, None, Some("1.0"));
+    fn a_package_that_is_pinned_to_two_versions_is_told() {
+        let error = read(Ecosystem::Pypi, "x.txt", b"a==1\n\nA==2\n").expect_err("a conflict");
+        assert_eq!(error.to_string(), "line 3 pins `A` to 2, but line 1 to 1");
+        let lines = b"a==1;python_version=='2.7'\na==2\na==2.0\n";
+        let reading = read(Ecosystem::Pypi, "x.txt", lines).expect("a file");
+        assert_eq!(reading.pins.len(), 2);
+    }
+
+    #[test]
+    fn a_large_file_takes_hundreds_of_changes_in_one_pass() {
+        // What is quadratic would take minutes here.
+        let lines = (0..100_000).map(|i| format!("package-number-{i}==1.0.{i}  # a comment\n"));
+        let text: String = lines.collect();
+        let moved = (0..200).map(|i| {
+            let (name, from) = (
+                format!("package-number-{}", i * 450),
+                format!("1.0.{}", i * 450),
+            );
+            change(Ecosystem::Pypi, &name, &from, "2.0")
+        });
+        let new = (0..200).map(|i| change(Ecosystem::Pypi, &format!("new-{i}"), "", "1"));
+        let changes: Vec<_> = moved.chain(new).collect();
+        let after = edited("x.txt", &text, &changes).expect("edits");
+        let back: Vec<_> = changes.iter().map(PackageChange::reversed).collect();
+        assert!(edited("x.txt", &after, &back) == Ok(text));
+    }
+
+    #[test]
+    fn a_change_without_a_marker_is_about_all_that_no_other_change_is_about() {
+        let file = r#"[project]
+dependencies = ['a==1; python_version<"3"', 'a==1', 'a==1; os_name=="nt"']
+"#;
+        let everywhere = change(Ecosystem::Pypi, "a", "1", "2");
+        let windows = marked(change(Ecosystem::Pypi, "a", "1", "3"), "os_name == 'nt'");
         assert_eq!(
-            edited("a==1\nz==1\n", std::slice::from_ref(&come)).expect("edits"),
-            "a==1\nfoo==1.0\nz==1\n"
+            edited("pyproject.toml", file, &[everywhere, windows]).as_deref(),
+            Ok(r#"[project]
+dependencies = ['a==2; python_version<"3"', 'a==2', 'a==3; os_name=="nt"']
+"#)
         );
-        assert_eq!(
-            edited("a==1", std::slice::from_ref(&come)).expect("edits"),
-            "a==1\nfoo==1.0"
-        );
-        let go = come.reversed();
-        assert_eq!(
-            edited("a==1\nfoo==1.0\nz==1\n", &[go]).expect("edits"),
-            "a==1\nz==1\n"
-        );
+    }
+
+    const FORMATS: [(Ecosystem, &str); 6] = [
+        (Ecosystem::Pypi, "requirements.txt"),
+        (Ecosystem::Npm, "pins.txt"),
+        (Ecosystem::Pypi, "pyproject.toml"),
+        (Ecosystem::Npm, "package.json"),
+        (Ecosystem::Cargo, "Cargo.toml"),
+        (Ecosystem::Go, "go.mod"),
+    ];
+
+    /// Pieces that the formats are made of.
+    const PIECES: [&str; 48] = [
+        "a",
+        "==",
+        "1.0.0",
+        "v1.0.0",
+        "\"",
+        "'",
+        "\n",
+        "\r\n",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        ",",
+        "=",
+        "=>",
+        "(",
+        ")",
+        "require ",
+        "replace ",
+        "\\",
+        ";",
+        "#",
+        "//",
+        "\"\"\"",
+        "dependencies",
+        "version",
+        "npm:",
+        "@",
+        "^",
+        "||",
+        " ",
+        "--hash=",
+        "python_version<'3'",
+        "[project]\ndependencies=['a",
+        "[dependencies]\na='",
+        "']\n",
+        "{\"dependencies\":{\"a\":\"",
+        "\"}}",
+        "[tool.poetry.dependencies]\na='",
+        "\u{feff}",
+        "é",
+        "*",
+        "!",
+        "~",
+        ">=",
+        "<",
+        "require a v1.0.0\n",
+    ];
+
+    fn noise() -> impl Strategy<Value = Vec<u8>> {
+        let piece =
+            prop::sample::select(PIECES.to_vec()).prop_map(|piece| piece.as_bytes().to_vec());
+        let byte = any::<u8>().prop_map(|byte| vec![byte]);
+        let parts = proptest::collection::vec(prop_oneof![19 => piece, 1 => byte], 0..30);
+        parts.prop_map(|parts| parts.concat())
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn an_edit_changes_the_intended_pin_and_its_reverse_restores_every_byte(
-            versions in proptest::collection::vec((0u32..50, "[ \t]{0,2}", "(|  # note|;python_version=='3[.]8')"), 1..30),
-            which in any::<prop::sample::Index>(),
-            ends in any::<bool>(),
-        ) {
-            let end = if ends { "\r\n" } else { "\n" };
-            let lines: Vec<String> = versions
-                .iter()
-                .enumerate()
-                .map(|(i, (version, blank, tail))| format!("pkg{i}{blank}==={blank}{version}.0{tail}"))
-                .collect();
-            let text = lines.join(end);
-            let i = which.index(versions.len());
-            let marker = versions[i].2.strip_prefix(';');
-            let change = change(&format!("pkg{i}"), marker, Some(&format!("{}.0", versions[i].0)), Some("99.9"));
-            let after = edited(&text, std::slice::from_ref(&change)).expect("edits");
-            let before_pins = parse(Ecosystem::Pypi, &text).expect("a file").pins;
-            let after_pins = parse(Ecosystem::Pypi, &after).expect("a file").pins;
-            prop_assert_eq!(before_pins.diff(&after_pins), vec![change.clone()]);
-            prop_assert_eq!(edited(&after, &[change.reversed()]).expect("edits"), text);
+        fn no_bytes_make_it_fail_badly(bytes in noise()) {
+            for (ecosystem, path) in FORMATS {
+                let [new, old] = match ecosystem {
+                    Ecosystem::Go => ["v1.0.0", "v0.9.0"],
+                    _ => ["1.0.0", "0.9.0"],
+                };
+                let _ = read(ecosystem, path, &bytes);
+                for (from, to) in [(new, old), (old, new), ("", old), (new, "")] {
+                    let change = change(ecosystem, "a", from, to);
+                    let changes = std::slice::from_ref(&change);
+                    if let Ok(edited) = edit(ecosystem, path, &bytes, changes) {
+                        // What has been edited needs no edit any more.
+                        let again = edit(ecosystem, path, &edited.bytes, changes);
+                        prop_assert_eq!(again.map(|again| again.bytes), Ok(edited.bytes));
+                    }
+                    if ecosystem == Ecosystem::Pypi
+                        && let Ok(edited) = exclude(path, &bytes, changes)
+                    {
+                        let again = exclude(path, &edited.bytes, changes);
+                        prop_assert_eq!(again.map(|again| again.bytes), Ok(edited.bytes));
+                    }
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use pinion_core::name::{PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::policy::Policy;
 use pinion_core::reason::Reason;
+use pinion_core::source_file::Format;
 use pinion_core::state::{State, Step};
 use pinion_core::version::Version;
 
@@ -80,7 +81,7 @@ impl Controller {
     ) -> Result<(), Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         caller.require_pin_set(name)?;
-        self.check_rules(&policy, source.as_ref())?;
+        self.check_rules(ecosystem, &policy, source.as_ref())?;
         let _lock = self.lock().await;
         if self.snapshot().pin_set(name).is_some() {
             return Err(Refusal::Exists {
@@ -105,7 +106,12 @@ impl Controller {
         Ok(())
     }
 
-    fn check_rules(&self, policy: &Policy, source: Option<&SourceRecord>) -> Result<(), Refusal> {
+    fn check_rules(
+        &self,
+        ecosystem: Ecosystem,
+        policy: &Policy,
+        source: Option<&SourceRecord>,
+    ) -> Result<(), Refusal> {
         policy
             .validate()
             .map_err(|error| Refusal::invalid("policy", error))?;
@@ -123,12 +129,20 @@ impl Controller {
         }
         check_git_name("source.branch", &source.branch)?;
         check_git_name("source.path", &source.path)?;
+        let has_format = |field: &'static str, path: &str| {
+            let format = Format::of(ecosystem, path);
+            format.map_err(|error| Refusal::invalid(field, error))
+        };
+        has_format("source.path", &source.path)?;
         match &source.exclusions_path {
             Some(path) if *path == source.path => Err(Refusal::invalid(
                 "source.exclusions_path",
                 "it is the file that the pins stand in; name another one",
             )),
-            Some(path) => check_git_name("source.exclusions_path", path),
+            Some(path) => {
+                check_git_name("source.exclusions_path", path)?;
+                has_format("source.exclusions_path", path).map(|_| ())
+            }
             None => Ok(()),
         }
     }
@@ -157,7 +171,7 @@ impl Controller {
         if let Some(source) = source {
             record.source = source;
         }
-        self.check_rules(&record.policy, record.source.as_ref())?;
+        self.check_rules(record.ecosystem, &record.policy, record.source.as_ref())?;
         record.revision += 1;
         record.updated_at = self.clock.now();
         let mut draft = Draft::default();

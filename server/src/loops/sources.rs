@@ -7,6 +7,8 @@ use std::time::Duration;
 use pinion_core::constraints;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::PinSetName;
+use pinion_core::pin::Pins;
+use pinion_core::source_file::{self, Format};
 use pinion_core::time::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -158,7 +160,7 @@ async fn try_read(
         .read(&source.branch, &source.path)
         .await
         .map_err(|error: ForgeError| failed(error.answer().to_owned(), error.retry_after()))?;
-    let (pins, verbatim) = pins_of(record.ecosystem, &bytes)
+    let (pins, verbatim) = pins_of(record.ecosystem, &source.path, &bytes)
         .map_err(|problem| failed(format!("`{}`: {problem}", source.path), None))?;
     let followed = Followed {
         source: source.clone(),
@@ -177,13 +179,15 @@ async fn try_read(
     })
 }
 
-/// The pins of a file, and its lines that are none.
-fn pins_of(
-    ecosystem: Ecosystem,
-    bytes: &[u8],
-) -> Result<(pinion_core::pin::Pins, Vec<String>), String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
-    let parsed = constraints::parse(ecosystem, text).map_err(|error| error.to_string())?;
-    let verbatim = parsed.unkept.into_iter().map(|line| line.text).collect();
-    Ok((parsed.pins, verbatim))
+/// The pins of a file; and of constraints and requirements, the lines that are none and are served as they stand.
+fn pins_of(ecosystem: Ecosystem, path: &str, bytes: &[u8]) -> Result<(Pins, Vec<String>), String> {
+    let format = Format::of(ecosystem, path).map_err(|error| error.to_string())?;
+    if let Format::Requirements(_) = format {
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        let parsed = constraints::parse(ecosystem, text).map_err(|error| error.to_string())?;
+        let verbatim = parsed.unkept.into_iter().map(|line| line.text).collect();
+        return Ok((parsed.pins, verbatim));
+    }
+    let reading = source_file::read(ecosystem, path, bytes).map_err(|error| error.to_string())?;
+    Ok((reading.pins, Vec::new()))
 }

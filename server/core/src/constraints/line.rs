@@ -194,7 +194,7 @@ fn plain_parts(line: &str) -> Result<Parts<'_>, Unkept> {
 }
 
 /// A `#` begins a comment at the start of a line or after a blank, as pip has it.
-fn without_comment(line: &str) -> &str {
+pub(crate) fn without_comment(line: &str) -> &str {
     let mut before = ' ';
     for (at, c) in line.char_indices() {
         if c == '#' && before.is_whitespace() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinion_core::filing::{FilingKey, Kind};
-use pinion_core::source_file::{EditError, edit};
+use pinion_core::source_file::{EditError, edit, exclude};
 use pinion_core::time::Timestamp;
 
 use super::{Filing, PAUSE_MAX, pause_after};
@@ -199,10 +199,9 @@ async fn needed(forge: &dyn Forge, record: &FilingRecord, parent: &str) -> Resul
         let bytes = forge.read_at(&source.branch, parent, path).await;
         bytes.map_err(Trouble::Forge)
     };
-    let mut edits = Vec::new();
-    let left_out = Vec::new();
+    let (mut edits, mut left_out) = (Vec::new(), Vec::new());
     let before = read(&source.path).await?;
-    let after = edit(record.ecosystem, &before, &record.changes)
+    let after = edit(record.ecosystem, &source.path, &before, &record.changes)
         .map_err(|error| not_editable(&error, &source.path))?;
     if after.bytes != before {
         edits.push(FileEdit {
@@ -211,7 +210,17 @@ async fn needed(forge: &dyn Forge, record: &FilingRecord, parent: &str) -> Resul
         });
     }
     if let (Kind::RollBack, Some(path)) = (record.kind, &source.exclusions_path) {
-        let _ = path;
+        let before = read(path).await?;
+        let after =
+            exclude(path, &before, &record.changes).map_err(|error| not_editable(&error, path))?;
+        let missing = after.missing.iter().map(|change| change.package.written());
+        left_out.extend(missing.map(|package| format!("`{path}` does not name `{package}`")));
+        if after.bytes != before {
+            edits.push(FileEdit {
+                path: path.clone(),
+                bytes: after.bytes,
+            });
+        }
     }
     Ok(match edits.is_empty() {
         true => Needed::Nothing,

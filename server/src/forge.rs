@@ -575,7 +575,7 @@ mod tests {
         let error = open(&config("a", "svn", "/a"), Path::new("/tmp")).expect_err("svn");
         assert_eq!(
             error.to_string(),
-            "forge `a`: has the unknown kind `svn`; known: `git`"
+            "forge `a`: has the unknown kind `svn`; known: `gerrit`, `git`"
         );
     }
 

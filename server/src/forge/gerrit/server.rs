@@ -174,10 +174,10 @@ impl Server {
             found.current_revision,
             encoded(path)
         );
-        let answer = self.api.send(&Request::get(path)).await?;
+        let answer = self.api.send(&as_base64(path)).await?;
         match answer.status {
             404 => Ok(None),
-            _ => bytes(&answer.succeeded()?).map(Some),
+            _ => bytes(&succeeded(answer)?).map(Some),
         }
     }
 
@@ -314,11 +314,12 @@ impl Server {
         );
         let answer = self.api.send(&Request::get(path)).await?;
         match answer.status {
-            404 => Err(Error::stopped(format!(
-                "the project `{}` has no branch `{branch}` that the account may read; correct `project` or the source of \
-                 the pin set, or give the account's group `Read`",
+            404 if says(&answer, branch) => Err(Error::stopped(format!(
+                "the project `{}` has no branch `{branch}` that the account may read; make it, or correct the source of \
+                 the pin set",
                 self.project
             ))),
+            404 => Err(self.unseen()),
             _ => json::<Branch>(answer).map(|branch| branch.revision),
         }
     }
@@ -338,14 +339,15 @@ impl Server {
             encoded(commit),
             encoded(path)
         );
-        let answer = self.api.send(&Request::get(whole)).await?;
+        let answer = self.api.send(&as_base64(whole)).await?;
         match answer.status {
             404 if says(&answer, commit) => Err(Error::stopped(format!(
                 "commit {commit} is no longer part of a branch that the account may read; was its history rewritten?"
             ))),
-            404 => Err(Error::stopped(format!(
+            404 if says(&answer, path) => Err(Error::stopped(format!(
                 "`{path}` does not exist in commit {commit}"
             ))),
+            404 => Err(self.unseen()),
             _ => bytes(&succeeded(answer)?),
         }
     }
@@ -364,6 +366,14 @@ impl Server {
             422 if says(&answer, "Base") => Ok(()),
             _ => succeeded(answer).map(|_| ()),
         }
+    }
+
+    /// A project that is missing and one that may not be read look alike.
+    fn unseen(&self) -> Error {
+        Error::stopped(format!(
+            "the server shows no project `{}`; correct `project`, or give the account's group `Read`",
+            self.project
+        ))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
@@ -386,6 +396,11 @@ fn succeeded(answer: Answer) -> Result<Answer, Error> {
 
 fn json<T: DeserializeOwned>(answer: Answer) -> Result<T, Error> {
     succeeded(answer)?.json_after(GUARD)
+}
+
+/// Asks for a file. As JSON, Gerrit would give it as text, with guesses for what is none.
+fn as_base64(path: String) -> Request {
+    Request::get(path).header("accept", "text/plain")
 }
 
 fn says(answer: &Answer, words: &str) -> bool {

@@ -193,6 +193,8 @@ fn source(args: Source) -> Option<v1::Source> {
         forge: args.forge?,
         branch: args.branch?,
         path: args.path?,
+        exclusions_path: args.exclusions_path.unwrap_or_default(),
+        follow: args.follow,
     })
 }
 

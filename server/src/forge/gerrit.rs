@@ -1,5 +1,5 @@
-//! A project on Gerrit. A change is known by its Change-Id, which follows from its key, so a second try cannot make a second
-//! one.
+//! A project on Gerrit. A change is known by its Change-Id, which follows from its key, so a second try does not make a second
+//! one. Two tries at the very same time may; then the older one stands.
 //!
 //! A change is made by one `git push`, or by several requests; either way it is brought about step by step, looking before
 //! every step, so that whatever was begun, by whichever way, is finished. What a person did to it is left as it is.
@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::answer::{is_telling, with_advice};
+use self::answer::{is_incomplete, is_telling, refusal, with_advice};
 use self::message::{change_id, for_gerrit, topic};
 use self::people::{People, is_about};
 use self::server::{Found, Server, Status};
 use super::http::{Api, Scheme};
-use super::repository::{Destination, Repository};
+use super::repository::{Destination, Pushed, Repository};
 use super::{
     Change, ChangeState, ConfigError, Error, Filed, FiledChange, FiledOutcome, Finding, Forge,
     ForgeConfig, Signature, Target, Tip, Via,
@@ -49,14 +49,24 @@ struct Gerrit {
 }
 
 /// What brings a change about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     /// There is none yet.
     Create,
+    /// There are others beside the one that stands.
+    Settle(Found, Vec<Found>),
     /// It lacks our edits.
-    Fill,
+    Fill(Found),
     /// Nobody was asked to review it.
-    Announce,
+    Announce(Found),
+}
+
+/// What this call has done so far, and what the server said.
+#[derive(Debug, Default)]
+struct Progress {
+    is_created: bool,
+    is_announced: bool,
+    said: Vec<String>,
 }
 
 /// Opens the forge; nothing is contacted. It works in `folder`, which can be deleted at any time.
@@ -127,49 +137,38 @@ impl Forge for Gerrit {
     }
 
     async fn read(&self, branch: &str, path: &str) -> Result<Tip, Error> {
-        match &self.repository {
-            Some(repository) => repository.read(branch, path).await.map_err(with_advice),
-            None => self.server.read(branch, path).await,
-        }
+        self.server.read(branch, path).await
     }
 
-    async fn read_at(&self, branch: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error> {
-        match &self.repository {
-            Some(repository) => {
-                let read = repository.read_at(branch, commit, path).await;
-                read.map_err(with_advice)
-            }
-            None => self.server.file(commit, path).await,
-        }
+    async fn read_at(&self, _: &str, commit: &str, path: &str) -> Result<Vec<u8>, Error> {
+        self.server.file(commit, path).await
     }
 
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
         let change = &for_gerrit(change);
-        let (mut taken, mut said) = (Vec::new(), Vec::new());
-        while taken.len() < STEPS_MAX {
-            let step = match self.next(change, &taken).await? {
-                ControlFlow::Break(filed) => return Ok(with_words(filed, &taken, said)),
+        let mut progress = Progress::default();
+        while progress.said.len() < STEPS_MAX {
+            let step = match self.next(change, progress.is_announced).await? {
+                ControlFlow::Break(filed) => return Ok(progress.ended(filed)),
                 // The server may take a while to show what it has taken.
-                ControlFlow::Continue(Step::Create) if taken.contains(&Step::Create) => break,
+                ControlFlow::Continue(Step::Create) if progress.is_created => break,
                 ControlFlow::Continue(step) => step,
             };
-            said.push(match step {
-                Step::Create => self.create(change).await?,
-                Step::Fill => self.fill(change).await?,
-                Step::Announce => self.announce(change).await?,
-            });
-            taken.push(step);
+            progress.is_created |= matches!(step, Step::Create);
+            progress.is_announced |= matches!(step, Step::Announce(_));
+            progress.said.push(self.take(&step, change).await?);
         }
         Err(Error::retry(format!(
             "the server does not show the change as it should be; it said: {}",
-            said.join("; ")
+            progress.said.join("; ")
         )))
     }
 
     async fn state(&self, change: &FiledChange) -> Result<ChangeState, Error> {
         let id = change_id(&change.key);
-        match self.server.change_of(&change.branch, &id).await? {
-            Some(found) => Ok(state_of(found.status)),
+        let found = self.server.changes(&change.branch, &id).await?;
+        match standing(found) {
+            Some((found, _)) => Ok(state_of(found.status)),
             // A change that is gone although its branch can be seen was deleted by a person.
             None => {
                 self.server.tip(&change.branch).await?;
@@ -188,23 +187,28 @@ impl Gerrit {
     async fn next(
         &self,
         change: &Change,
-        taken: &[Step],
+        is_announced: bool,
     ) -> Result<ControlFlow<Filed, Step>, Error> {
-        let Some(found) = self.server.change(change).await? else {
+        let id = change_id(&change.key);
+        let Some((found, others)) = standing(self.server.changes(&change.branch, &id).await?)
+        else {
             return Ok(ControlFlow::Continue(Step::Create));
         };
+        if !others.is_empty() && self.is_ours(&found).await? {
+            return Ok(ControlFlow::Continue(Step::Settle(found, others)));
+        }
         let words = match found.status {
             Status::Merged => "was merged".to_owned(),
             Status::Abandoned => "was abandoned, and stays so".to_owned(),
             Status::New if self.holds(&found, change).await? => {
-                let is_announced = taken.contains(&Step::Announce) || self.is_announced(&found);
+                let is_announced = is_announced || self.is_announced(&found);
                 if !is_announced && self.is_ours(&found).await? {
-                    return Ok(ControlFlow::Continue(Step::Announce));
+                    return Ok(ControlFlow::Continue(Step::Announce(found)));
                 }
                 "waits for its review".to_owned()
             }
             Status::New if is_begun(&found, change)? && self.is_ours(&found).await? => {
-                return Ok(ControlFlow::Continue(Step::Fill));
+                return Ok(ControlFlow::Continue(Step::Fill(found)));
             }
             Status::New => {
                 let revision = found.revision()?;
@@ -216,6 +220,16 @@ impl Gerrit {
             }
         };
         Ok(ControlFlow::Break(self.filed(change, &found, &words)))
+    }
+
+    /// Does one thing, and gives what the server said.
+    async fn take(&self, step: &Step, change: &Change) -> Result<String, Error> {
+        match step {
+            Step::Create => self.create(change).await,
+            Step::Settle(found, others) => self.settle(found, others).await,
+            Step::Fill(found) => self.fill(found, change).await,
+            Step::Announce(found) => self.announce(found).await,
+        }
     }
 
     fn filed(&self, change: &Change, found: &Found, words: &str) -> Filed {
@@ -267,19 +281,17 @@ impl Gerrit {
     }
 
     async fn create(&self, change: &Change) -> Result<String, Error> {
+        for edit in &change.edits {
+            if self.server.file(&change.parent, &edit.path).await? == edit.bytes {
+                return Err(Error::stopped(format!(
+                    "the change alters nothing of `{}` in commit {}",
+                    edit.path, change.parent
+                )));
+            }
+        }
         match &self.repository {
             Some(repository) => self.push(repository, change).await,
-            None => {
-                for edit in &change.edits {
-                    if self.server.file(&change.parent, &edit.path).await? == edit.bytes {
-                        return Err(Error::stopped(format!(
-                            "the change alters nothing of `{}` in commit {}",
-                            edit.path, change.parent
-                        )));
-                    }
-                }
-                self.server.create(change).await
-            }
+            None => self.server.create(change).await,
         }
     }
 
@@ -291,24 +303,43 @@ impl Gerrit {
                 change.branch
             )));
         }
-        let reference = format!("refs/for/{}", change.branch);
         let mut people = self.people.clone();
         loop {
-            let options = self.options(change, &people);
-            let destination = Destination {
-                reference: &reference,
-                only_if_new: false,
-                options: &options,
-            };
-            let pushed = repository.push(change, &destination).await;
-            let pushed = pushed.map_err(with_advice)?;
+            let pushed = self.try_push(repository, change, &people).await?;
             if !pushed.is_refused || is_telling(&pushed.summary) {
                 return Ok(pushed.summary + &self.people.words_of_missing(&people));
             }
             people = people
                 .without(|name| is_about(&pushed.summary, name))
-                .ok_or_else(|| with_advice(pushed.refusal()))?;
+                .ok_or_else(|| refusal(pushed))?;
         }
+    }
+
+    async fn try_push(
+        &self,
+        repository: &Repository,
+        change: &Change,
+        people: &People,
+    ) -> Result<Pushed, Error> {
+        let reference = format!("refs/for/{}", change.branch);
+        let options = self.options(change, people);
+        let destination = Destination {
+            reference: &reference,
+            only_if_new: false,
+            options: &options,
+        };
+        let push = || async {
+            let pushed = repository.push(change, &destination).await;
+            pushed.map_err(with_advice)
+        };
+        let pushed = push().await?;
+        if !is_incomplete(&pushed) {
+            return Ok(pushed);
+        }
+        // Gerrit names open changes as known to it, but does not take what builds on their files. Git then leaves these
+        // out, unless it has never seen them.
+        repository.forget().await?;
+        push().await
     }
 
     fn options(&self, change: &Change, people: &People) -> Vec<String> {
@@ -322,22 +353,30 @@ impl Gerrit {
         options.chain(hashtags).chain(people.options()).collect()
     }
 
-    /// Gives a change that was begun our edits, as its next patch set.
-    async fn fill(&self, change: &Change) -> Result<String, Error> {
-        self.server.drop_edit(change).await?;
-        for edit in &change.edits {
-            self.server.edit(change, edit).await?;
+    /// Leaves one of several changes that were made at the same time.
+    async fn settle(&self, found: &Found, others: &[Found]) -> Result<String, Error> {
+        for other in others {
+            self.server.abandon(other, found).await?;
         }
-        self.server.publish(change).await
+        Ok(format!("it was made {} times at once", others.len() + 1))
+    }
+
+    /// Gives a change that was begun our edits, as its next patch set.
+    async fn fill(&self, found: &Found, change: &Change) -> Result<String, Error> {
+        self.server.drop_edit(found).await?;
+        for edit in &change.edits {
+            self.server.edit(found, edit).await?;
+        }
+        self.server.publish(found).await
     }
 
     /// Asks for the review of a change that has our edits.
-    async fn announce(&self, change: &Change) -> Result<String, Error> {
+    async fn announce(&self, found: &Found) -> Result<String, Error> {
         if !self.hashtags.is_empty() {
-            self.server.tag(change, &self.hashtags).await?;
+            self.server.tag(found, &self.hashtags).await?;
         }
         let mut people = self.people.clone();
-        while let Err(refused) = self.server.ask(change, &people, !self.is_draft).await? {
+        while let Err(refused) = self.server.ask(found, &people, !self.is_draft).await? {
             people = people.without(|name| refused.names(name)).ok_or_else(|| {
                 Error::stopped("the server refuses reviewers that were not named")
             })?;
@@ -349,6 +388,39 @@ impl Gerrit {
     }
 }
 
+impl Progress {
+    /// What became of the change, with what was said on the way.
+    fn ended(self, filed: Filed) -> Filed {
+        let outcome = match self.said.is_empty() {
+            true => FiledOutcome::Existed,
+            false => FiledOutcome::Created,
+        };
+        let words: Vec<_> = [filed.answer].into_iter().chain(self.said).collect();
+        Filed {
+            answer: words.join("; "),
+            outcome,
+            ..filed
+        }
+    }
+}
+
+/// Of several changes with the same Change-Id, the one that stands, with the open ones of the same account beside it.
+fn standing(mut found: Vec<Found>) -> Option<(Found, Vec<Found>)> {
+    found.sort_by_key(|found| {
+        let rank = match found.status {
+            Status::Merged => 0,
+            Status::New => 1,
+            Status::Abandoned => 2,
+        };
+        (rank, found.number)
+    });
+    let mut found = found.into_iter();
+    let first = found.next()?;
+    let is_beside = |other: &Found| other.status == Status::New && other.owner.id == first.owner.id;
+    let others = found.filter(is_beside).collect();
+    Some((first, others))
+}
+
 /// Whether the change is one of ours that stopped half way: on our parent, and no file changed but ours.
 fn is_begun(found: &Found, change: &Change) -> Result<bool, Error> {
     let revision = found.revision()?;
@@ -356,18 +428,6 @@ fn is_begun(found: &Found, change: &Change) -> Result<bool, Error> {
         matches!(&revision.commit.parents[..], [only] if only.commit == change.parent);
     let mut files = revision.files.keys();
     Ok(is_on_parent && files.all(|path| change.edits.iter().any(|edit| edit.path == *path)))
-}
-
-fn with_words(filed: Filed, taken: &[Step], said: Vec<String>) -> Filed {
-    let words: Vec<_> = [filed.answer].into_iter().chain(said).collect();
-    Filed {
-        answer: words.join("; "),
-        outcome: match taken {
-            [] => FiledOutcome::Existed,
-            _ => FiledOutcome::Created,
-        },
-        ..filed
-    }
 }
 
 fn state_of(status: Status) -> ChangeState {

@@ -158,8 +158,12 @@ impl Project {
 
     /// All changes of the project, with what a person sees of them.
     pub(crate) async fn changes(&self) -> Vec<Value> {
+        self.changes_with("").await
+    }
+
+    async fn changes_with(&self, filter: &str) -> Vec<Value> {
         let options = "o=CURRENT_REVISION&o=CURRENT_COMMIT&o=CURRENT_FILES&o=DETAILED_LABELS&o=DETAILED_ACCOUNTS";
-        let path = format!("/a/changes/?q=project:{}&{options}", self.name);
+        let path = format!("/a/changes/?q=project:{}{filter}&{options}", self.name);
         let (status, changes) = self.rest(ADMIN, Method::GET, &path, None).await;
         assert_eq!(status, 200, "{changes}");
         changes.as_array().expect("a list").clone()
@@ -172,18 +176,14 @@ impl Project {
         changes.remove(0)
     }
 
-    /// Asserts that this is the change, whole and once: its edit, byte for byte, its message, its place.
-    pub(crate) async fn assert_filed(&self, change: &Change, filed: &Filed) {
+    /// Asserts that this is the change, whole and once: its edit, byte for byte, its message, its place; and gives it.
+    pub(crate) async fn assert_filed(&self, change: &Change, filed: &Filed) -> Value {
         let id = format!("I{}", change.key);
         assert_eq!(filed.branch, id);
-        let changes = self.changes().await;
-        let of_id: Vec<_> = changes
-            .iter()
-            .filter(|found| found["change_id"] == id)
-            .collect();
-        let [found] = of_id[..] else {
-            panic!("not one change: {of_id:#?}");
-        };
+        let filter = format!("+change:{id}+-status:abandoned");
+        let mut changes = self.changes_with(&filter).await;
+        assert_eq!(changes.len(), 1, "{changes:#?}");
+        let found = changes.remove(0);
         let url = format!("{}/c/{}/+/{}", self.gerrit.url, self.name, found["_number"]);
         assert_eq!(filed.url, Some(url));
         assert_eq!(found["branch"], "main");
@@ -212,6 +212,7 @@ impl Project {
             "FETCH_HEAD",
         ];
         assert_eq!(self.git(&difference), format!("M\0{PINS}\0"));
+        found
     }
 
     /// The address that git is given, without a password.

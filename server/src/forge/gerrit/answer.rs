@@ -1,9 +1,15 @@
 //! What Gerrit's refusals mean, and what a person can do about them.
 
 use super::super::Error;
+use super::super::repository::Pushed;
 
 /// Refusals of a push that say how far the change is already; looking tells more.
-const TELLING: [&str; 3] = ["no new changes", "already exists", " closed)"];
+const TELLING: [&str; 4] = [
+    "no new changes",
+    "already exists",
+    " closed)",
+    "has duplicates",
+];
 
 /// Refusals that pass, beyond those of every git server.
 const PASSING: [&str; 3] = ["lock_failure", "lock failure", "internal server error"];
@@ -40,7 +46,7 @@ const ADVICE: [(&str, &str); 13] = [
         "somebody else owns or locks the change; let its owner see to it",
     ),
     (
-        "destination branch does not exist",
+        "[remote rejected] (branch ",
         "make the branch, or correct the source of the pin set",
     ),
     (
@@ -64,6 +70,19 @@ const ADVICE: [(&str, &str); 13] = [
 /// Whether a refused push says that the server has the change, or had it.
 pub(super) fn is_telling(summary: &str) -> bool {
     TELLING.iter().any(|words| summary.contains(words))
+}
+
+/// Whether a refused push lacked something that the server said it had.
+pub(super) fn is_incomplete(pushed: &Pushed) -> bool {
+    pushed.is_refused && pushed.summary.contains("unpacker error")
+}
+
+/// A refused push as an error, without what the server says of its progress.
+pub(super) fn refusal(mut pushed: Pushed) -> Error {
+    pushed
+        .remarks
+        .retain(|remark| !remark.contains("Processing changes"));
+    with_advice(pushed.refusal())
 }
 
 /// The error with what to do about it, where that is known.
@@ -95,6 +114,7 @@ mod tests {
             "[remote rejected] (commit(s) already exists (as current patchset))",
             "[remote rejected] (commit already exists (in the change))",
             "[remote rejected] (change https://review.example.org/c/pins/+/5 closed)",
+            "[remote rejected] (I0123 has duplicates)",
         ] {
             assert!(is_telling(summary), "{summary}");
         }

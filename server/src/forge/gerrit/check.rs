@@ -6,7 +6,7 @@ use pinion_core::time::Timestamp;
 
 use super::super::{Error, Finding, Target};
 use super::Gerrit;
-use super::answer::{is_telling, with_advice};
+use super::answer::{is_telling, refusal, with_advice};
 use super::server::Token;
 use crate::forge::repository::{Destination, Repository};
 
@@ -80,16 +80,13 @@ impl Gerrit {
     }
 
     async fn of_target(&self, target: &Target) -> Vec<Finding> {
-        let read = match &self.repository {
-            Some(repository) => repository.read(&target.branch, &target.path).await,
-            None => self.server.read(&target.branch, &target.path).await,
-        };
+        let read = self.server.read(&target.branch, &target.path).await;
         let created = match &self.repository {
             Some(repository) => may_push(repository, &target.branch).await,
             None => self.server.may_create(&target.branch).await,
         };
         vec![
-            Finding::of_file(target, read.map_err(with_advice)),
+            Finding::of_file(target, read),
             Finding::new(
                 format!("put changes forward for `{}`", target.branch),
                 created.map(|()| "the account may".to_owned()),
@@ -109,7 +106,7 @@ async fn may_push(repository: &Repository, branch: &str) -> Result<(), Error> {
     let pushed = pushed.map_err(with_advice)?;
     match !pushed.is_refused || is_telling(&pushed.summary) {
         true => Ok(()),
-        false => Err(with_advice(pushed.refusal())),
+        false => Err(refusal(pushed)),
     }
 }
 

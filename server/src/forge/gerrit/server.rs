@@ -11,7 +11,7 @@ use serde_json::json;
 use super::super::http::{Answer, Api, Method, Request, encoded};
 use super::super::{Change, Error, FileEdit, Tip};
 use super::answer::with_advice;
-use super::message::{change_id, topic};
+use super::message::topic;
 use super::people::{People, Refused};
 
 /// The line before every JSON answer.
@@ -145,20 +145,17 @@ impl Server {
         Self { api, project }
     }
 
-    /// The change of this Change-Id on the branch, if there is one that we may see.
-    pub(super) async fn change(&self, change: &Change) -> Result<Option<Found>, Error> {
-        self.change_of(&change.branch, &change_id(&change.key))
-            .await
-    }
-
-    /// The same by its names.
-    pub(super) async fn change_of(&self, branch: &str, id: &str) -> Result<Option<Found>, Error> {
-        let path = format!("{}?{OPTIONS}", self.path_of(branch, id));
-        let answer = self.api.send(&Request::get(path)).await?;
-        match answer.status {
-            404 => Ok(None),
-            _ => json(answer).map(Some),
-        }
+    /// The changes of this Change-Id for the branch that we may see, the oldest first. There should be one at most, but two
+    /// requests or pushes at the same time make two.
+    pub(super) async fn changes(&self, branch: &str, id: &str) -> Result<Vec<Found>, Error> {
+        let query = format!(
+            "project:\"{}\" branch:\"{branch}\" change:{id}",
+            self.project
+        );
+        let path = format!("/a/changes/?q={}&{OPTIONS}", encoded(&query));
+        let mut found: Vec<Found> = self.get(&path).await?;
+        found.sort_by_key(|found| found.number);
+        Ok(found)
     }
 
     /// The bytes of a file in the current revision of a change; `None`: it is not there.
@@ -168,9 +165,8 @@ impl Server {
         path: &str,
     ) -> Result<Option<Vec<u8>>, Error> {
         let path = format!(
-            "/a/changes/{}~{}/revisions/{}/files/{}/content",
-            encoded(&self.project),
-            found.number,
+            "{}/revisions/{}/files/{}/content",
+            self.path(found),
             found.current_revision,
             encoded(path)
         );
@@ -196,14 +192,17 @@ impl Server {
         let answer = self.api.send(&request).await?;
         let words = answer.words();
         match answer.status {
+            400 if says(&answer, "branch does not exist") => {
+                Err(self.without_branch(&change.branch))
+            }
             409 if says(&answer, "already exists") => Ok(words),
             _ => succeeded(answer).map(|_| "created".to_owned()),
         }
     }
 
     /// Drops the edit of a change that we may have left open.
-    pub(super) async fn drop_edit(&self, change: &Change) -> Result<(), Error> {
-        let path = format!("{}/edit", self.path(change));
+    pub(super) async fn drop_edit(&self, found: &Found) -> Result<(), Error> {
+        let path = format!("{}/edit", self.path(found));
         let answer = self.api.send(&Request::new(Method::DELETE, path)).await?;
         match answer.status {
             404 => Ok(()),
@@ -212,8 +211,8 @@ impl Server {
     }
 
     /// Puts a file into the edit of a change, opening it if need be.
-    pub(super) async fn edit(&self, change: &Change, file: &FileEdit) -> Result<(), Error> {
-        let path = format!("{}/edit/{}", self.path(change), encoded(&file.path));
+    pub(super) async fn edit(&self, found: &Found, file: &FileEdit) -> Result<(), Error> {
+        let path = format!("{}/edit/{}", self.path(found), encoded(&file.path));
         let request = Request::new(Method::PUT, path).bytes(file.bytes.clone());
         let answer = self.api.send(&request).await?;
         match answer.status {
@@ -224,8 +223,8 @@ impl Server {
     }
 
     /// Makes the edit of a change its next revision; what the server said.
-    pub(super) async fn publish(&self, change: &Change) -> Result<String, Error> {
-        let path = format!("{}/edit:publish", self.path(change));
+    pub(super) async fn publish(&self, found: &Found) -> Result<String, Error> {
+        let path = format!("{}/edit:publish", self.path(found));
         let request = Request::new(Method::POST, path).json(&json!({"notify": "NONE"}))?;
         let answer = self.api.send(&request).await?;
         match answer.status {
@@ -235,9 +234,28 @@ impl Server {
         }
     }
 
+    /// Abandons a change, which another one stands for.
+    pub(super) async fn abandon(&self, found: &Found, other: &Found) -> Result<(), Error> {
+        let path = format!("{}/abandon", self.path(found));
+        let message = format!(
+            "Made at the same time as change {}, which stands.",
+            other.number
+        );
+        let body = json!({"message": message, "notify": "NONE"});
+        let answer = self
+            .api
+            .send(&Request::new(Method::POST, path).json(&body)?)
+            .await?;
+        match answer.status {
+            // Another server was faster.
+            409 => Ok(()),
+            _ => succeeded(answer).map(|_| ()),
+        }
+    }
+
     /// Adds hashtags to a change.
-    pub(super) async fn tag(&self, change: &Change, hashtags: &[String]) -> Result<(), Error> {
-        let path = format!("{}/hashtags", self.path(change));
+    pub(super) async fn tag(&self, found: &Found, hashtags: &[String]) -> Result<(), Error> {
+        let path = format!("{}/hashtags", self.path(found));
         let request = Request::new(Method::POST, path).json(&json!({"add": hashtags}))?;
         succeeded(self.api.send(&request).await?).map(|_| ())
     }
@@ -245,11 +263,11 @@ impl Server {
     /// Asks for the review of a change; `Err` in the value: whom the server does not know, and then nobody was asked.
     pub(super) async fn ask(
         &self,
-        change: &Change,
+        found: &Found,
         people: &People,
         is_ready: bool,
     ) -> Result<Result<(), Refused>, Error> {
-        let path = format!("{}/revisions/current/review", self.path(change));
+        let path = format!("{}/revisions/current/review", self.path(found));
         let mut body = json!({"tag": TAG, "reviewers": people.asked()});
         if is_ready {
             body["ready"] = true.into();
@@ -314,11 +332,7 @@ impl Server {
         );
         let answer = self.api.send(&Request::get(path)).await?;
         match answer.status {
-            404 if says(&answer, branch) => Err(Error::stopped(format!(
-                "the project `{}` has no branch `{branch}` that the account may read; make it, or correct the source of \
-                 the pin set",
-                self.project
-            ))),
+            404 if says(&answer, branch) => Err(self.without_branch(branch)),
             404 => Err(self.unseen()),
             _ => json::<Branch>(answer).map(|branch| branch.revision),
         }
@@ -368,6 +382,14 @@ impl Server {
         }
     }
 
+    fn without_branch(&self, branch: &str) -> Error {
+        Error::stopped(format!(
+            "the project `{}` has no branch `{branch}` that the account may read; make it, or correct the source of the \
+             pin set",
+            self.project
+        ))
+    }
+
     /// A project that is missing and one that may not be read look alike.
     fn unseen(&self) -> Error {
         Error::stopped(format!(
@@ -380,13 +402,8 @@ impl Server {
         json(self.api.send(&Request::get(path)).await?)
     }
 
-    fn path(&self, change: &Change) -> String {
-        self.path_of(&change.branch, &change_id(&change.key))
-    }
-
-    fn path_of(&self, branch: &str, id: &str) -> String {
-        let project = encoded(&self.project);
-        format!("/a/changes/{project}~{}~{id}", encoded(branch))
+    fn path(&self, found: &Found) -> String {
+        format!("/a/changes/{}~{}", encoded(&self.project), found.number)
     }
 }
 

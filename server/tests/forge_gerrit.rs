@@ -8,8 +8,13 @@ mod project;
 mod proxy;
 #[path = "forge_gerrit/refusals.rs"]
 mod refusals;
+#[path = "forge_gerrit/rollout.rs"]
+mod rollout;
 #[path = "forge_gerrit/server.rs"]
 mod server;
+#[path = "forge_gerrit/stand_in.rs"]
+mod stand_in;
+mod support;
 
 use pinion_server::forge::{
     Change, ChangeState, Error, FileEdit, Filed, FiledOutcome, ForgeConfig, Via, open,

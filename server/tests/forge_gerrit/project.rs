@@ -196,13 +196,8 @@ impl Project {
             format!("{}\n\n{body}\nChange-Id: {id}", change.subject)
         );
         assert_eq!(revision["commit"]["parents"][0]["commit"], change.parent);
-        let reference = revision["ref"].as_str().expect("a reference");
-        self.git(&["fetch", "--quiet", &self.remote(), reference]);
+        assert_eq!(self.file_of(&found, PINS), AFTER);
         assert_eq!(self.git(&["rev-parse", "FETCH_HEAD"]), filed.commit);
-        assert_eq!(
-            self.bytes(&["cat-file", "blob", &format!("FETCH_HEAD:{PINS}")]),
-            AFTER
-        );
         let difference = [
             "diff-tree",
             "-r",
@@ -213,6 +208,15 @@ impl Project {
         ];
         assert_eq!(self.git(&difference), format!("M\0{PINS}\0"));
         found
+    }
+
+    /// The bytes of a file in the current revision of a change.
+    pub(crate) fn file_of(&self, found: &Value, path: &str) -> Vec<u8> {
+        let current = found["current_revision"].as_str().expect("a revision");
+        let reference = found["revisions"][current]["ref"].as_str();
+        let reference = reference.expect("a reference");
+        self.git(&["fetch", "--quiet", &self.remote(), reference]);
+        self.bytes(&["cat-file", "blob", &format!("FETCH_HEAD:{path}")])
     }
 
     /// The address that git is given, without a password.

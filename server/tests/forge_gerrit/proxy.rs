@@ -14,8 +14,10 @@ pub(crate) enum Fault {
     AnswerLost,
     /// This one is answered with these bytes instead.
     Answered(String),
-    /// This one is never answered.
+    /// This one never arrives, and is never answered.
     Silence,
+    /// This one arrives, and is answered after the client has gone.
+    AnswerLate,
 }
 
 /// A relay of HTTP/1.1 requests, one a connection, that counts them.
@@ -89,7 +91,7 @@ async fn relay(mut client: TcpStream, server: &str, plan: &Mutex<Plan>) -> std::
         Some(Fault::RequestLost) => return Ok(()),
         Some(Fault::Answered(answer)) => return client.write_all(answer.as_bytes()).await,
         Some(Fault::Silence) => return std::future::pending().await,
-        Some(Fault::AnswerLost) | None => {}
+        Some(Fault::AnswerLost | Fault::AnswerLate) | None => {}
     }
     let mut upstream = TcpStream::connect(server).await?;
     upstream.write_all(&request).await?;
@@ -97,6 +99,7 @@ async fn relay(mut client: TcpStream, server: &str, plan: &Mutex<Plan>) -> std::
     upstream.read_to_end(&mut answer).await?;
     match fault {
         None => client.write_all(&answer).await,
+        Some(Fault::AnswerLate) => std::future::pending().await,
         Some(_) => Ok(()),
     }
 }

@@ -307,6 +307,27 @@ async fn the_change_is_built_on_the_recorded_parent_when_the_branch_has_moved_on
 }
 
 #[tokio::test]
+async fn several_files_are_one_change() {
+    let Some(project) = Project::new().await else {
+        return;
+    };
+    for (number, via, other) in [(1, Via::Push, Via::Rest), (2, Via::Rest, Via::Push)] {
+        let mut change = project.change(number);
+        change.edits.push(FileEdit {
+            path: "README".into(),
+            bytes: b"more pins\n".to_vec(),
+        });
+        file_afresh(&project, via, &change).await;
+        let again = file_afresh(&project, other, &change).await;
+        assert_eq!(again.outcome, FiledOutcome::Existed, "{}", again.answer);
+        let changes = project.changes().await;
+        assert_eq!(changes.len(), number as usize);
+        assert_eq!(project.file_of(&changes[0], PINS), AFTER);
+        assert_eq!(project.file_of(&changes[0], "README"), b"more pins\n");
+    }
+}
+
+#[tokio::test]
 async fn modes_stay_as_they_are() {
     let Some(project) = Project::new().await else {
         return;

@@ -9,6 +9,7 @@ mod check;
 mod message;
 mod people;
 mod server;
+mod steps;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,12 +17,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::answer::{is_incomplete, is_telling, refusal, with_advice};
-use self::message::{change_id, for_gerrit, topic};
-use self::people::{People, is_about};
+use self::message::{change_id, for_gerrit};
+use self::people::People;
 use self::server::{Found, Server, Status};
 use super::http::{Api, Scheme};
-use super::repository::{Destination, Pushed, Repository};
+use super::repository::Repository;
 use super::{
     Change, ChangeState, ConfigError, Error, Filed, FiledChange, FiledOutcome, Finding, Forge,
     ForgeConfig, Signature, Target, Tip, Via,
@@ -35,9 +35,10 @@ const STEPS_MAX: usize = 6;
 struct Gerrit {
     /// The server's address, without a slash at its end.
     url: String,
+    /// The project's name there.
+    name: String,
+    /// The project's address.
     project: String,
-    /// Where the project is.
-    address: String,
     user: String,
     server: Server,
     /// For changes that are pushed.
@@ -73,51 +74,22 @@ struct Progress {
 pub(super) fn open(config: &ForgeConfig, folder: &Path) -> Result<Arc<dyn Forge>, ConfigError> {
     config.refuse_keys(&["api_url"])?;
     let url = config.url.as_str().trim_end_matches('/').to_owned();
-    let (project, user) = match (&config.project, &config.user, config.secret()?) {
-        (Some(project), Some(user), Some(_)) => (project.clone(), user.clone()),
-        _ => {
-            return Err(config.error(
-                "`gerrit` needs `project`, such as `openstack/requirements`; `user`; and the HTTP password or token of \
-                 that account by `password_file` or `password_command`",
-            ));
-        }
-    };
-    let is_bad_part = |part: &str| matches!(part, "" | "." | "..");
-    if project.contains(|c: char| c.is_control() || c.is_whitespace() || "?#%\\".contains(c))
-        || project.split('/').any(is_bad_part)
-    {
-        return Err(config.error("`project` is no name of a project on Gerrit"));
-    }
-    let people = People {
-        reviewers: config.reviewers.clone(),
-        cc: config.cc.clone(),
-    };
-    let hashtags: Vec<_> = config
-        .labels
-        .iter()
-        .map(|label| as_hashtag(label))
-        .collect();
-    let is_bad = |text: &String| text.is_empty() || text.contains(char::is_control);
-    if people.all().chain(&hashtags).any(is_bad) {
-        return Err(config.error("`reviewers`, `cc` and `labels` take lines that are not empty"));
-    }
-    let server = Server::new(
-        Api::open(config, &url, Scheme::Basic(user.clone()))?,
-        project.clone(),
-    );
+    let (name, user) = names(config)?;
+    let (people, hashtags) = words(config)?;
+    let api = Api::open(config, &url, Scheme::Basic(user.clone()))?;
     let repository = match config.via.unwrap_or(Via::Push) {
         Via::Push => {
-            let remote = format!("{url}/a/{project}");
+            let remote = format!("{url}/a/{name}");
             Some(Repository::open(config, &remote, folder)?)
         }
         Via::Rest => None,
     };
     Ok(Arc::new(Gerrit {
-        address: format!("{url}/{project}"),
+        project: format!("{url}/{name}"),
         url,
-        project,
+        server: Server::new(api, name.clone()),
+        name,
         user,
-        server,
         repository,
         people,
         hashtags,
@@ -126,10 +98,44 @@ pub(super) fn open(config: &ForgeConfig, folder: &Path) -> Result<Arc<dyn Forge>
     }))
 }
 
+/// The project and the account.
+fn names(config: &ForgeConfig) -> Result<(String, String), ConfigError> {
+    let (Some(project), Some(user), Some(_)) = (&config.project, &config.user, config.secret()?)
+    else {
+        return Err(config.error(
+            "`gerrit` needs `project`, such as `openstack/requirements`; `user`; and the HTTP password or token of that \
+             account by `password_file` or `password_command`",
+        ));
+    };
+    let is_bad = |c: char| c.is_control() || c.is_whitespace() || "?#%\"\\".contains(c);
+    let is_bad_part = |part: &str| matches!(part, "" | "." | "..");
+    match project.contains(is_bad) || project.split('/').any(is_bad_part) {
+        true => Err(config.error("`project` is no name of a project on Gerrit")),
+        false => Ok((project.clone(), user.clone())),
+    }
+}
+
+/// Who is asked, and the labels as Gerrit keeps them.
+fn words(config: &ForgeConfig) -> Result<(People, Vec<String>), ConfigError> {
+    let people = People {
+        reviewers: config.reviewers.clone(),
+        cc: config.cc.clone(),
+    };
+    let as_hashtag = |label: &String| label.trim().trim_start_matches('#').trim().to_owned();
+    let hashtags: Vec<_> = config.labels.iter().map(as_hashtag).collect();
+    let is_bad = |text: &String| text.is_empty() || text.contains(char::is_control);
+    if people.all().chain(&hashtags).any(is_bad) {
+        return Err(
+            config.error("`reviewers`, `cc` and `labels` take single lines that are not empty")
+        );
+    }
+    Ok((people, hashtags))
+}
+
 #[async_trait]
 impl Forge for Gerrit {
     fn project(&self) -> &str {
-        &self.address
+        &self.project
     }
 
     fn author(&self) -> &Signature {
@@ -222,24 +228,11 @@ impl Gerrit {
         Ok(ControlFlow::Break(self.filed(change, &found, &words)))
     }
 
-    /// Does one thing, and gives what the server said.
-    async fn take(&self, step: &Step, change: &Change) -> Result<String, Error> {
-        match step {
-            Step::Create => self.create(change).await,
-            Step::Settle(found, others) => self.settle(found, others).await,
-            Step::Fill(found) => self.fill(found, change).await,
-            Step::Announce(found) => self.announce(found).await,
-        }
-    }
-
     fn filed(&self, change: &Change, found: &Found, words: &str) -> Filed {
         Filed {
             commit: found.current_revision.clone(),
             branch: change_id(&change.key),
-            url: Some(format!(
-                "{}/c/{}/+/{}",
-                self.url, self.project, found.number
-            )),
+            url: Some(format!("{}/c/{}/+/{}", self.url, self.name, found.number)),
             state: state_of(found.status),
             answer: format!("change {} {words}", found.number),
             outcome: FiledOutcome::Existed,
@@ -278,113 +271,6 @@ impl Gerrit {
     async fn is_ours(&self, found: &Found) -> Result<bool, Error> {
         let us = self.server.account().await?.id;
         Ok(found.owner.id == us && found.revision()?.uploader.id == us)
-    }
-
-    async fn create(&self, change: &Change) -> Result<String, Error> {
-        for edit in &change.edits {
-            if self.server.file(&change.parent, &edit.path).await? == edit.bytes {
-                return Err(Error::stopped(format!(
-                    "the change alters nothing of `{}` in commit {}",
-                    edit.path, change.parent
-                )));
-            }
-        }
-        match &self.repository {
-            Some(repository) => self.push(repository, change).await,
-            None => self.server.create(change).await,
-        }
-    }
-
-    /// Pushes all of the change at once.
-    async fn push(&self, repository: &Repository, change: &Change) -> Result<String, Error> {
-        if change.branch.contains('%') {
-            return Err(Error::stopped(format!(
-                "Gerrit takes what follows the `%` in `{}` for options, so nothing can be pushed for it; use `via = \"rest\"`",
-                change.branch
-            )));
-        }
-        let mut people = self.people.clone();
-        loop {
-            let pushed = self.try_push(repository, change, &people).await?;
-            if !pushed.is_refused || is_telling(&pushed.summary) {
-                return Ok(pushed.summary + &self.people.words_of_missing(&people));
-            }
-            people = people
-                .without(|name| is_about(&pushed.summary, name))
-                .ok_or_else(|| refusal(pushed))?;
-        }
-    }
-
-    async fn try_push(
-        &self,
-        repository: &Repository,
-        change: &Change,
-        people: &People,
-    ) -> Result<Pushed, Error> {
-        let reference = format!("refs/for/{}", change.branch);
-        let options = self.options(change, people);
-        let destination = Destination {
-            reference: &reference,
-            only_if_new: false,
-            options: &options,
-        };
-        let push = || async {
-            let pushed = repository.push(change, &destination).await;
-            pushed.map_err(with_advice)
-        };
-        let pushed = push().await?;
-        if !is_incomplete(&pushed) {
-            return Ok(pushed);
-        }
-        // Gerrit names open changes as known to it, but does not take what builds on their files. Git then leaves these
-        // out, unless it has never seen them.
-        repository.forget().await?;
-        push().await
-    }
-
-    fn options(&self, change: &Change, people: &People) -> Vec<String> {
-        let progress = match self.is_draft {
-            true => ["wip", "notify=NONE"],
-            false => ["ready", "notify=OWNER_REVIEWERS"],
-        };
-        let topic = format!("topic={}", topic(change));
-        let hashtags = self.hashtags.iter().map(|tag| format!("hashtag={tag}"));
-        let options = progress.map(str::to_owned).into_iter().chain([topic]);
-        options.chain(hashtags).chain(people.options()).collect()
-    }
-
-    /// Leaves one of several changes that were made at the same time.
-    async fn settle(&self, found: &Found, others: &[Found]) -> Result<String, Error> {
-        for other in others {
-            self.server.abandon(other, found).await?;
-        }
-        Ok(format!("it was made {} times at once", others.len() + 1))
-    }
-
-    /// Gives a change that was begun our edits, as its next patch set.
-    async fn fill(&self, found: &Found, change: &Change) -> Result<String, Error> {
-        self.server.drop_edit(found).await?;
-        for edit in &change.edits {
-            self.server.edit(found, edit).await?;
-        }
-        self.server.publish(found).await
-    }
-
-    /// Asks for the review of a change that has our edits.
-    async fn announce(&self, found: &Found) -> Result<String, Error> {
-        if !self.hashtags.is_empty() {
-            self.server.tag(found, &self.hashtags).await?;
-        }
-        let mut people = self.people.clone();
-        while let Err(refused) = self.server.ask(found, &people, !self.is_draft).await? {
-            people = people.without(|name| refused.names(name)).ok_or_else(|| {
-                Error::stopped("the server refuses reviewers that were not named")
-            })?;
-        }
-        Ok(format!(
-            "announced{}",
-            self.people.words_of_missing(&people)
-        ))
     }
 }
 
@@ -438,7 +324,98 @@ fn state_of(status: Status) -> ChangeState {
     }
 }
 
-/// The label as Gerrit keeps it.
-fn as_hashtag(label: &str) -> String {
-    label.trim().trim_start_matches('#').trim().to_owned()
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn config() -> ForgeConfig {
+        ForgeConfig {
+            project: Some("openstack/requirements".into()),
+            user: Some("pinion".into()),
+            password_file: Some(PathBuf::from("/p")),
+            ..ForgeConfig::new(
+                "a".parse().expect("a name"),
+                "gerrit",
+                "https://x.example/r/",
+            )
+        }
+    }
+
+    fn refused(config: &ForgeConfig) -> String {
+        let opened = open(config, Path::new("/tmp"));
+        opened.expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn the_address_of_the_project_is_known_without_asking() {
+        let forge = open(&config(), Path::new("/tmp")).expect("a forge");
+        assert_eq!(
+            forge.project(),
+            "https://x.example/r/openstack/requirements"
+        );
+    }
+
+    #[test]
+    fn a_project_an_account_and_its_password_are_needed() {
+        for lacking in [
+            ForgeConfig {
+                project: None,
+                ..config()
+            },
+            ForgeConfig {
+                user: None,
+                ..config()
+            },
+            ForgeConfig {
+                password_file: None,
+                ..config()
+            },
+        ] {
+            let problem = refused(&lacking);
+            assert!(problem.contains("needs `project`"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_taken_for_something_else_is_refused() {
+        for project in ["", "../a", "a//b", "a b", "a?b", "a\"b"] {
+            let project = Some(project.to_owned());
+            let problem = refused(&ForgeConfig {
+                project,
+                ..config()
+            });
+            assert!(problem.contains("no name of a project"), "{problem}");
+        }
+        for label in ["#", "a\nb"] {
+            let labels = vec![label.to_owned()];
+            refused(&ForgeConfig { labels, ..config() });
+        }
+    }
+
+    fn found(number: u64, status: &str, owner: u64) -> Found {
+        serde_json::from_value(serde_json::json!({
+            "_number": number, "status": status, "owner": {"_account_id": owner},
+            "current_revision": "1", "revisions": {},
+        }))
+        .expect("a change")
+    }
+
+    #[test]
+    fn of_several_changes_a_merged_one_stands_then_the_oldest_open_one() {
+        let numbers = |all: &[(u64, &str, u64)]| {
+            let all = all
+                .iter()
+                .map(|(number, status, owner)| found(*number, status, *owner));
+            let (first, others) = standing(all.collect()).expect("a change");
+            let others: Vec<_> = others.iter().map(|other| other.number).collect();
+            (first.number, others)
+        };
+        let three = [(3, "NEW", 7), (1, "ABANDONED", 7), (2, "NEW", 7)];
+        assert_eq!(numbers(&three), (2, vec![3]));
+        assert_eq!(numbers(&[(1, "NEW", 7), (2, "MERGED", 7)]), (2, vec![1]));
+        assert_eq!(numbers(&[(1, "NEW", 7), (2, "NEW", 8)]), (1, vec![]));
+        assert!(standing(Vec::new()).is_none());
+    }
 }

@@ -68,8 +68,10 @@ public final class Launch {
     try {
       System.in.transferTo(OutputStream.nullOutputStream());
       // Gerrit goes on writing meanwhile, so what is new is deleted in the next round.
-      for (int round = 0; round < 20 && Files.exists(site); round++) {
-        delete(site);
+      for (int round = 0; round < 50; round++) {
+        if (Files.exists(site)) {
+          delete(site);
+        }
         Thread.sleep(50);
       }
     } catch (IOException | InterruptedException e) {

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -19,7 +18,9 @@ import org.eclipse.jgit.lib.Config;
  * with its standard input, and takes the folder with it. The first account is `admin` with the password `secret`.
  */
 public final class Launch {
-  private static Daemon daemon;
+  private static final long STOP_MS_MAX = 20_000;
+
+  private static volatile Daemon daemon;
 
   public static void main(String[] arguments) throws Exception {
     PrintStream answers = System.out;
@@ -67,26 +68,20 @@ public final class Launch {
   private static void endWithInput(Path site) {
     try {
       System.in.transferTo(OutputStream.nullOutputStream());
-      // Gerrit goes on writing meanwhile, so what is new is deleted in the next round.
-      for (int round = 0; round < 50; round++) {
-        if (Files.exists(site)) {
-          delete(site);
-        }
-        Thread.sleep(50);
+      // Its databases would go on writing.
+      Thread stop = new Thread(() -> daemon.stop());
+      if (daemon != null) {
+        stop.start();
+        stop.join(STOP_MS_MAX);
       }
-    } catch (IOException | InterruptedException e) {
+      try (Stream<Path> paths = Files.walk(site)) {
+        for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+          Files.deleteIfExists(path);
+        }
+      }
+    } catch (IOException | InterruptedException | UncheckedIOException e) {
       System.err.println(e);
     }
     Runtime.getRuntime().halt(0);
-  }
-
-  private static void delete(Path site) throws IOException {
-    try (Stream<Path> paths = Files.walk(site)) {
-      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(path);
-      }
-    } catch (DirectoryNotEmptyException | UncheckedIOException e) {
-      System.err.println("once more: " + e);
-    }
   }
 }

@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use pinion_core::time::Timestamp;
 
+use super::super::repository::{Destination, Repository};
 use super::super::{Error, Finding, Target};
 use super::Gerrit;
 use super::answer::{is_telling, refusal, with_advice};
 use super::server::Token;
-use crate::forge::repository::{Destination, Repository};
+use super::steps::for_review;
 
 /// How long before its end a token is worth a word.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -98,7 +99,7 @@ impl Gerrit {
 /// Pushes what the branch has already: it is refused as nothing new where more would be taken.
 async fn may_push(repository: &Repository, branch: &str) -> Result<(), Error> {
     let destination = Destination {
-        reference: &format!("refs/for/{branch}"),
+        reference: &for_review(branch)?,
         only_if_new: false,
         options: &[],
     };

@@ -36,12 +36,6 @@ impl Gerrit {
 
     /// Pushes all of the change at once.
     async fn push(&self, repository: &Repository, change: &Change) -> Result<String, Error> {
-        if change.branch.contains('%') {
-            return Err(Error::stopped(format!(
-                "Gerrit takes what follows the `%` in `{}` for options, so nothing can be pushed for it; use `via = \"rest\"`",
-                change.branch
-            )));
-        }
         let mut people = self.people.clone();
         loop {
             let pushed = self.try_push(repository, change, &people).await?;
@@ -60,7 +54,7 @@ impl Gerrit {
         change: &Change,
         people: &People,
     ) -> Result<Pushed, Error> {
-        let reference = format!("refs/for/{}", change.branch);
+        let reference = for_review(&change.branch)?;
         let options = self.options(change, people);
         let destination = Destination {
             reference: &reference,
@@ -124,5 +118,16 @@ impl Gerrit {
             "announced{}",
             self.people.words_of_missing(&people)
         ))
+    }
+}
+
+/// The reference that takes changes for the branch.
+pub(super) fn for_review(branch: &str) -> Result<String, Error> {
+    match branch.contains('%') {
+        true => Err(Error::stopped(format!(
+            "Gerrit takes what follows the `%` in `{branch}` for options, so nothing can be pushed for it; use \
+             `via = \"rest\"`"
+        ))),
+        false => Ok(format!("refs/for/{branch}")),
     }
 }

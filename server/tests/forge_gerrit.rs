@@ -361,7 +361,14 @@ async fn two_at_once_file_one_change() {
     ] {
         let change = project.change(number);
         let works = [work(), work()];
-        let [one, two] = [0, 1].map(|at| project.forge(ways[at], works[at].path()));
+        let [one, two] = [0, 1].map(|at| {
+            let config = ForgeConfig {
+                // At times Gerrit leaves one of two pushes of the same commit without an answer.
+                timeout_s: 15,
+                ..project.config(ways[at], works[at].path())
+            };
+            open(&config, works[at].path()).expect("a forge")
+        });
         let (one, two) = tokio::join!(one.ensure_change(&change), two.ensure_change(&change));
         // One may find the other at work; then the next try settles it.
         for result in [one, two] {

@@ -14,6 +14,7 @@ mod steps;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -29,6 +30,9 @@ use super::{
 
 /// The most steps of one call: make it, fill it, announce it, and some more for servers that do the same at once.
 const STEPS_MAX: usize = 6;
+
+/// The longest wait, in milliseconds, before the edit of a change is made again that another server made at the same time.
+const COLLISION_WAIT_MS_MAX: u64 = 1000;
 
 /// A project that changes are filed in.
 #[derive(Debug)]
@@ -66,6 +70,7 @@ enum Step {
 #[derive(Debug, Default)]
 struct Progress {
     is_created: bool,
+    is_filled: bool,
     is_announced: bool,
     said: Vec<String>,
 }
@@ -153,15 +158,21 @@ impl Forge for Gerrit {
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
         let change = &for_gerrit(change);
         let mut progress = Progress::default();
-        while progress.said.len() < STEPS_MAX {
+        loop {
             let step = match self.next(change, progress.is_announced).await? {
                 ControlFlow::Break(filed) => return Ok(progress.ended(filed)),
-                // The server may take a while to show what it has taken.
-                ControlFlow::Continue(Step::Create) if progress.is_created => break,
                 ControlFlow::Continue(step) => step,
             };
-            progress.is_created |= matches!(step, Step::Create);
-            progress.is_announced |= matches!(step, Step::Announce(_));
+            // The server may take a while to show what it has taken.
+            if progress.said.len() == STEPS_MAX || progress.is_in_vain(&step) {
+                break;
+            }
+            if progress.is_filled && matches!(step, Step::Fill(_)) {
+                // Another server is at it with the same edit; the one that waits finds it done.
+                let wait_ms = fastrand::u64(0..=COLLISION_WAIT_MS_MAX);
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
+            progress.note(&step);
             progress.said.push(self.take(&step, change).await?);
         }
         Err(Error::retry(format!(
@@ -275,6 +286,17 @@ impl Gerrit {
 }
 
 impl Progress {
+    fn note(&mut self, step: &Step) {
+        self.is_created |= matches!(step, Step::Create);
+        self.is_filled |= matches!(step, Step::Fill(_));
+        self.is_announced |= matches!(step, Step::Announce(_));
+    }
+
+    /// Whether the step was taken and has left no trace.
+    fn is_in_vain(&self, step: &Step) -> bool {
+        self.is_created && matches!(step, Step::Create)
+    }
+
     /// What became of the change, with what was said on the way.
     fn ended(self, filed: Filed) -> Filed {
         let outcome = match self.said.is_empty() {

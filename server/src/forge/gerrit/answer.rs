@@ -12,7 +12,13 @@ const TELLING: [&str; 4] = [
 ];
 
 /// Refusals that pass, beyond those of every git server.
-const PASSING: [&str; 3] = ["lock_failure", "lock failure", "internal server error"];
+const PASSING: [&str; 4] = [
+    "lock_failure",
+    "lock failure",
+    "internal server error",
+    // It looked at a change that was being made.
+    "missing revisions",
+];
 
 /// Words of a refusal, and what to do then.
 const ADVICE: [(&str, &str); 13] = [

@@ -5,6 +5,7 @@
 //! of forge is one file beside `git.rs`, its `mod` line and its line in `KINDS`. Two ways to talk to
 //! one are shared: `repository` runs the `git` program, `http` speaks REST.
 
+mod gerrit;
 mod git;
 mod http;
 mod repository;
@@ -25,7 +26,7 @@ use self::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
-const KINDS: &[(&str, Open)] = &[("git", git::open)];
+const KINDS: &[(&str, Open)] = &[("gerrit", gerrit::open), ("git", git::open)];
 
 /// A file at the tip of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -635,7 +636,7 @@ mod tests {
         let error = open(&config("a", "svn", "/a"), Path::new("/tmp")).expect_err("svn");
         assert_eq!(
             error.to_string(),
-            "forge `a`: has the unknown kind `svn`; known: `git`"
+            "forge `a`: has the unknown kind `svn`; known: `gerrit`, `git`"
         );
     }
 

@@ -103,7 +103,7 @@ impl Request {
         self
     }
 
-    /// With a further header.
+    /// With a further header, its name in small letters; `accept` takes the place of ours.
     pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
@@ -236,14 +236,15 @@ impl Api {
         request: &Request,
         secret: Option<&str>,
     ) -> Result<reqwest::Response, Error> {
-        let mut builder = self
-            .client
-            .request(
-                request.method.clone(),
-                format!("{}{}", self.base, request.path),
-            )
-            .header(ACCEPT, "application/json");
-        for (name, value) in &request.headers {
+        let mut builder = self.client.request(
+            request.method.clone(),
+            format!("{}{}", self.base, request.path),
+        );
+        for (name, value) in [(ACCEPT.as_str(), "application/json")]
+            .iter()
+            .filter(|(name, _)| !request.headers.iter().any(|(own, _)| own == name))
+            .chain(&request.headers)
+        {
             builder = builder.header(*name, *value);
         }
         if let Some((name, value)) = secret.map(|secret| self.login(secret)).transpose()? {

@@ -183,6 +183,11 @@ impl Repository {
         .await
     }
 
+    /// Deletes our own repository, which is made afresh when it is needed.
+    pub(super) async fn forget(&self) -> Result<(), Error> {
+        self.attempt(|| Box::pin(self.workspace.remove())).await
+    }
+
     /// Whether the change has reached its branch, and whether its own branch is there.
     pub(super) async fn reached(&self, change: &FiledChange) -> Result<Reached, Error> {
         check_branch(&change.branch)?;
@@ -410,8 +415,9 @@ fn pushed(report: &str, messages: &str) -> Option<Pushed> {
     })?;
     let remarks = messages
         .lines()
-        .filter_map(|line| line.strip_prefix("remote:"))
-        .map(|line| condense(line.trim()))
+        .filter_map(|line| Some(line.strip_prefix("remote:")?.trim()))
+        .filter(|line| !line.is_empty())
+        .map(condense)
         .collect();
     Some(Pushed {
         is_refused: flag == "!",

@@ -4,7 +4,7 @@
     unreachable_pub,
     reason = "each test file uses a part of it"
 )]
-#![allow(missing_docs, reason = "for tests only")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "for tests only")]
 
 pub mod repository;
 

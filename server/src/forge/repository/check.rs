@@ -2,8 +2,9 @@
 
 use super::super::{Error, Finding, Target};
 use super::answer::condense;
+use super::names::check_branch;
 use super::program::Call;
-use super::{Destination, Fault, Pushed, Repository};
+use super::{Destination, FETCHED, Fault, Pushed, Repository};
 
 /// The oldest git that takes all of our settings.
 const GIT_OLDEST: (u32, u32) = (2, 31);
@@ -55,6 +56,24 @@ impl Repository {
             Box::pin(async move {
                 let commit = self.workspace.empty_commit().await?;
                 self.try_push(&commit, destination, &["--dry-run"]).await
+            })
+        })
+        .await
+    }
+
+    /// Pushes the tip of the branch to a reference where nothing comes of what the branch has already.
+    pub(in crate::forge) async fn push_tip(
+        &self,
+        branch: &str,
+        to: &Destination<'_>,
+    ) -> Result<Pushed, Error> {
+        check_branch(branch)?;
+        self.attempt(|| {
+            Box::pin(async move {
+                self.fetch(&format!("refs/heads/{branch}"), "--depth=1")
+                    .await?;
+                let tip = self.workspace.resolve(FETCHED).await?;
+                self.try_push(&tip, to, &[]).await
             })
         })
         .await

@@ -4,6 +4,7 @@
 //! deleted here.
 
 mod answer;
+mod branch;
 mod check;
 mod names;
 mod program;

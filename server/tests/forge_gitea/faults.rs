@@ -1,0 +1,1 @@
+//! What the forge does when the server or the network fails.

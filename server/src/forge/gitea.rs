@@ -31,7 +31,7 @@ struct Gitea {
     /// Where people look at it.
     address: String,
     /// `owner/repository`.
-    project: String,
+    full_name: String,
     /// Where it is in the API.
     path: String,
     api: Api,
@@ -72,7 +72,7 @@ pub(super) fn open(config: &ForgeConfig, folder: &Path) -> Result<Arc<dyn Forge>
     Ok(Arc::new(Gitea {
         repository: Repository::open(config, &format!("{address}.git"), folder)?,
         address,
-        project: project.clone(),
+        full_name: project.clone(),
         path: format!("/repos/{owner}/{name}"),
         api,
         via: config.via.unwrap_or(Via::Push),

@@ -26,7 +26,7 @@ struct GitLab {
     /// Where people look at it.
     address: String,
     /// Its whole path, such as `infra/pins`.
-    project: String,
+    full_name: String,
     /// Where it is in the API.
     path: String,
     api: Api,
@@ -69,7 +69,7 @@ pub(super) fn open(config: &ForgeConfig, folder: &Path) -> Result<Arc<dyn Forge>
     Ok(Arc::new(GitLab {
         repository: Repository::open(&login, &format!("{address}.git"), folder)?,
         address,
-        project: project.clone(),
+        full_name: project.clone(),
         path: format!("/projects/{}", encoded(project)),
         api,
         labels: config.labels.join(","),

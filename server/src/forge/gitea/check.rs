@@ -37,7 +37,7 @@ impl Gitea {
             Finding::new("reach the server", self.version().await),
             Finding::new("log in", login),
             Finding::new(
-                format!("see `{}`", self.project),
+                format!("see `{}`", self.full_name),
                 project.as_ref().map_err(Error::clone).and_then(takes_pulls),
             ),
         ];

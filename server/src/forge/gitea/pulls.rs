@@ -149,7 +149,7 @@ impl Gitea {
     pub(super) fn unseen(&self) -> Error {
         Error::stopped(format!(
             "`{}` is not there, takes no pull requests, or is not for this token to see",
-            self.project
+            self.full_name
         ))
     }
 }

@@ -96,7 +96,7 @@ impl Gitea {
 
     /// The labels of the repository, and of the organisation that owns it.
     pub(super) async fn known_labels(&self) -> Result<Vec<Label>, Error> {
-        let owner = self.project.split('/').next().unwrap_or_default();
+        let owner = self.full_name.split('/').next().unwrap_or_default();
         let mut known = Vec::new();
         for place in [self.path.clone(), format!("/orgs/{}", encoded(owner))] {
             for page in 1..=LABEL_PAGES_MAX {

@@ -57,7 +57,7 @@ impl GitLab {
             Finding::new("reach the server", self.version().await),
             Finding::new("log in", self.token().await),
             Finding::new(
-                format!("see `{}`", self.project),
+                format!("see `{}`", self.full_name),
                 seen.and_then(takes_requests),
             ),
         ];

@@ -161,7 +161,7 @@ impl GitLab {
     pub(super) fn unseen(&self) -> Error {
         Error::stopped(format!(
             "`{}` is not there, or is not for this token to see",
-            self.project
+            self.full_name
         ))
     }
 }

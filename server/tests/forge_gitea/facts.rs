@@ -310,7 +310,7 @@ pub(crate) async fn labels_reviewers_and_drafts_are_asked_for(place: &Place) {
         assert_eq!(names("labels", "name"), ["dependencies", "rollback"]);
         assert_eq!(
             names("requested_reviewers", "login"),
-            [place.ada.name.clone()]
+            std::slice::from_ref(&place.ada.name)
         );
     }
 }

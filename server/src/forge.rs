@@ -7,6 +7,8 @@
 
 mod gerrit;
 mod git;
+mod gitea;
+mod gitlab;
 mod http;
 mod repository;
 mod secret;
@@ -26,7 +28,14 @@ use self::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
-const KINDS: &[(&str, Open)] = &[("gerrit", gerrit::open), ("git", git::open)];
+const KINDS: &[(&str, Open)] = &[
+    ("gerrit", gerrit::open),
+    ("github", github::open),
+    ("gitlab", gitlab::open),
+    ("gitea", gitea::open),
+    ("forgejo", gitea::open),
+    ("git", git::open),
+];
 
 /// A file at the tip of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -636,7 +645,7 @@ mod tests {
         let error = open(&config("a", "svn", "/a"), Path::new("/tmp")).expect_err("svn");
         assert_eq!(
             error.to_string(),
-            "forge `a`: has the unknown kind `svn`; known: `gerrit`, `git`"
+            "forge `a`: has the unknown kind `svn`; known: `gerrit`, `github`, `gitlab`, `gitea`, `forgejo`, `git`"
         );
     }
 

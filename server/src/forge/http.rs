@@ -148,6 +148,14 @@ impl Answer {
             false => Err(Error::stopped(self.words())),
         }
     }
+
+    /// The answer, which must be 2xx, or nothing where there is nothing (404).
+    pub(super) fn found(self) -> Result<Option<Self>, Error> {
+        match self.status {
+            404 => Ok(None),
+            _ => self.succeeded().map(Some),
+        }
+    }
 }
 
 /// A part of a path or of a query, with everything encoded that could be taken for more.

@@ -4,6 +4,7 @@
 //! deleted here.
 
 mod answer;
+mod branch;
 mod check;
 mod names;
 mod program;
@@ -20,6 +21,7 @@ use tokio::sync::Mutex;
 
 pub(super) use self::answer::condense;
 use self::answer::{Meaning, is_login_refused, of_failure, of_refusal};
+pub(super) use self::branch::other_push;
 use self::names::{check_branch, check_change, check_path};
 use self::program::{Call, Output, Program};
 use self::remote::Remote;
@@ -165,6 +167,16 @@ impl Repository {
     pub(super) async fn commit(&self, change: &Change) -> Result<String, Error> {
         check_change(change)?;
         self.attempt(|| Box::pin(self.try_commit(change))).await
+    }
+
+    /// The tree of a commit that [`Repository::commit`] made.
+    pub(super) async fn tree(&self, commit: &str) -> Result<String, Error> {
+        let name = format!("{commit}^{{tree}}");
+        self.attempt(|| {
+            let name = &name;
+            Box::pin(async move { self.workspace.object(name).await })
+        })
+        .await
     }
 
     /// Makes the commit of the change and pushes it; an error means that the push may or may not have arrived.

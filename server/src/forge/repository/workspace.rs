@@ -101,8 +101,12 @@ impl Workspace {
 
     /// The commit that a reference of this repository names.
     pub(super) async fn resolve(&self, reference: &str) -> Result<String, Fault> {
-        let name = format!("{reference}^{{commit}}");
-        self.make(["rev-parse", "--verify", "--end-of-options", name.as_str()])
+        self.object(&format!("{reference}^{{commit}}")).await
+    }
+
+    /// The id of the object of this name.
+    pub(super) async fn object(&self, name: &str) -> Result<String, Fault> {
+        self.make(["rev-parse", "--verify", "--end-of-options", name])
             .await
     }
 
@@ -142,11 +146,7 @@ impl Workspace {
     pub(super) async fn commit(&self, change: &Change) -> Result<String, Fault> {
         let tree = self.tree(&change.parent, &change.edits).await?;
         let before = format!("{}^{{tree}}", change.parent);
-        if tree
-            == self
-                .make(["rev-parse", "--verify", "--end-of-options", before.as_str()])
-                .await?
-        {
+        if tree == self.object(&before).await? {
             return Err(Fault::stopped(format!(
                 "the change alters nothing in commit {}",
                 change.parent

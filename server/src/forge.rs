@@ -6,6 +6,7 @@
 //! one are shared: `repository` runs the `git` program, `http` speaks REST.
 
 mod git;
+mod github;
 mod http;
 mod repository;
 mod secret;
@@ -25,7 +26,7 @@ use self::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
-const KINDS: &[(&str, Open)] = &[("git", git::open)];
+const KINDS: &[(&str, Open)] = &[("git", git::open), ("github", github::open)];
 
 /// A file at the tip of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -574,7 +575,7 @@ mod tests {
         let error = open(&config("a", "svn", "/a"), Path::new("/tmp")).expect_err("svn");
         assert_eq!(
             error.to_string(),
-            "forge `a`: has the unknown kind `svn`; known: `git`"
+            "forge `a`: has the unknown kind `svn`; known: `git`, `github`"
         );
     }
 

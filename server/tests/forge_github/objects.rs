@@ -10,7 +10,7 @@ use super::stand_in::Reply;
 pub(crate) struct Objects<'a>(pub(crate) &'a Repository);
 
 impl Objects<'_> {
-    pub(crate) fn look(&self, kind: &str, id: &str, accept: &str) -> Reply {
+    pub(crate) fn look(&self, kind: &str, id: &str) -> Reply {
         match kind {
             "ref" => match id
                 .strip_prefix("heads/")
@@ -29,13 +29,13 @@ impl Objects<'_> {
             ),
             "blobs" if self.is_a(id, "blob") => {
                 let bytes = self.0.git_with(&["cat-file", "blob", id], b"");
-                match accept {
-                    "application/vnd.github.raw+json" => Reply::Bytes(bytes),
-                    _ => Reply::Json(
-                        200,
-                        json!({"sha": id, "encoding": "base64", "content": STANDARD.encode(bytes)}),
-                    ),
-                }
+                let lines: Vec<u8> = STANDARD.encode(bytes).into_bytes();
+                let lines = lines.chunks(60).map(String::from_utf8_lossy);
+                let content: String = lines.map(|line| format!("{line}\n")).collect();
+                Reply::Json(
+                    200,
+                    json!({"sha": id, "encoding": "base64", "content": content}),
+                )
             }
             _ => Reply::not_found(),
         }

@@ -93,10 +93,9 @@ pub(crate) struct Github {
     pub(crate) running_max: AtomicUsize,
 }
 
-/// An answer: status and JSON, or bytes.
+/// An answer: status, perhaps a header, and JSON.
 pub(crate) enum Reply {
     Json(u16, Value),
-    Bytes(Vec<u8>),
     Header(u16, &'static str, String, Value),
 }
 
@@ -266,18 +265,17 @@ impl Github {
         for (name, value) in &self.state().headers {
             response = response.header(*name, value);
         }
-        let (status, kind, body) = match reply {
-            Reply::Json(status, value) => (status, "application/json", value.to_string().into()),
-            Reply::Bytes(bytes) => (200, "application/vnd.github.raw+json", bytes),
+        let (status, body) = match reply {
+            Reply::Json(status, body) => (status, body),
             Reply::Header(status, name, value, body) => {
                 response = response.header(name, value);
-                (status, "application/json", body.to_string().into_bytes())
+                (status, body)
             }
         };
         response
             .status(status)
-            .header("content-type", kind)
-            .body(Body::from(body))
+            .header("content-type", "application/json; charset=utf-8")
+            .body(Body::from(body.to_string()))
             .expect("a response")
     }
 
@@ -300,8 +298,7 @@ impl Github {
         if header("user-agent").is_empty() || header("x-github-api-version") != "2022-11-28" {
             return Reply::message(403, "Request forbidden by administrative rules.");
         }
-        let accept = header("accept");
-        assert!(accept.starts_with("application/vnd.github"), "{accept}");
+        assert_eq!(header("accept"), "application/vnd.github+json");
         let parts: Vec<String> = uri
             .path()
             .trim_start_matches("/api/v3")
@@ -331,7 +328,7 @@ impl Github {
                 "You must authenticate with an installation access token in order to list repositories for an installation.",
             ),
             (_, ["repos", OWNER, NAME, rest @ ..]) => match method.as_str() {
-                "GET" => self.look(rest, &query, &accept),
+                "GET" => self.look(rest, &query),
                 "POST" => self.write(rest, &sent),
                 _ => Reply::not_found(),
             },
@@ -339,7 +336,7 @@ impl Github {
         }
     }
 
-    fn look(&self, parts: &[&str], query: &HashMap<String, String>, accept: &str) -> Reply {
+    fn look(&self, parts: &[&str], query: &HashMap<String, String>) -> Reply {
         let objects = Objects(&self.repository);
         match parts {
             [] => {
@@ -360,7 +357,7 @@ impl Github {
                 None => Reply::message(404, "Branch not found"),
             },
             ["pulls"] => self.pulls(query),
-            ["git", kind, id] => objects.look(kind, id, accept),
+            ["git", kind, id] => objects.look(kind, id),
             ["compare", range] => objects.compare(range),
             _ => Reply::not_found(),
         }

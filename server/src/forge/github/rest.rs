@@ -345,15 +345,22 @@ impl Rest {
         expected(&self.get(&format!("/git/trees/{}", encoded(tree))).await?)
     }
 
-    /// The bytes of a blob, of whatever size and encoding.
+    /// The bytes of a blob, of whatever encoding.
     pub(super) async fn bytes(&self, blob: &str) -> Result<Vec<u8>, Error> {
-        let path = format!("{}/git/blobs/{}", self.repository, encoded(blob));
-        let answer = self
-            .send_as(Request::get(path), "application/vnd.github.raw+json")
-            .await?;
-        match answer.is_success() {
-            true => Ok(answer.body),
-            false => Err(Error::stopped(refusal(&answer))),
+        #[derive(Deserialize)]
+        struct Blob {
+            content: String,
+            encoding: String,
+        }
+        let answer = self.get(&format!("/git/blobs/{}", encoded(blob))).await?;
+        let Blob { content, encoding } = expected(&answer)?;
+        let text: String = content.split_ascii_whitespace().collect();
+        match (encoding.as_str(), STANDARD.decode(text)) {
+            ("base64", Ok(bytes)) => Ok(bytes),
+            _ => Err(Error::stopped(format!(
+                "blob {blob} came in an unknown encoding, `{}`",
+                encoding.escape_debug()
+            ))),
         }
     }
 
@@ -487,12 +494,8 @@ impl Rest {
     }
 
     async fn send(&self, request: Request) -> Result<Answer, Error> {
-        self.send_as(request, "application/vnd.github+json").await
-    }
-
-    async fn send_as(&self, request: Request, media_type: &'static str) -> Result<Answer, Error> {
         let request = request
-            .header("accept", media_type)
+            .header("accept", "application/vnd.github+json")
             .header("x-github-api-version", VERSION);
         let mut last_write = self.last_write.lock().await;
         if request.is_read() {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "pinion/v1/admin.proto",
     "pinion/v1/environment.proto",
+    "pinion/v1/forge.proto",
     "pinion/v1/gate.proto",
     "pinion/v1/outcome.proto",
     "pinion/v1/pin.proto",

@@ -137,6 +137,9 @@ pub(crate) enum Command {
     /// Start, watch and stop rollouts.
     #[command(subcommand)]
     Rollout(release::Rollout),
+    /// See where changes are filed, and whether they can be.
+    #[command(subcommand)]
+    Forge(release::Forge),
     /// Run a consumer's tests with a candidate before anybody gets it.
     #[command(subcommand)]
     Gate(gate::Gate),

@@ -7,6 +7,7 @@ mod consent;
 mod doctor;
 mod env;
 mod exec;
+mod forge;
 mod gate;
 mod hold;
 mod ingest;
@@ -60,6 +61,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Bisect(args) => return bisect::bisect(session, &args).await,
         Command::Exec(args) => return exec::exec(session, &args).await,
         Command::Verify(_) => return verify::verify(session),
+        Command::Forge(args) => return forge::forge(session, args).await,
         Command::Gate(args) => return gate::gate(session, args).await,
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,

@@ -153,6 +153,8 @@ impl Connection {
         pin_sets: pin_set_service_client::PinSetServiceClient;
         /// The service of gates.
         gates: gate_service_client::GateServiceClient;
+        /// The service of forges.
+        forges: forge_service_client::ForgeServiceClient;
         /// The service of tokens.
         admin: admin_service_client::AdminServiceClient;
     }
@@ -166,6 +168,14 @@ impl Connection {
     pub fn for_streams(&self) -> Self {
         let mut connection = self.clone();
         connection.credentials.deadline = None;
+        connection
+    }
+
+    /// The same connection for calls that may take as long as this.
+    pub fn patient(&self, deadline: Duration) -> Self {
+        let mut connection = self.clone();
+        connection.deadline = deadline;
+        connection.credentials.deadline = Some(deadline);
         connection
     }
 

@@ -1,11 +1,13 @@
 //! The server's answers in words and tables, for people.
 
+mod forge;
 mod gate;
 mod pin_set;
 mod policy;
 mod rollout;
 mod token;
 
+pub(crate) use forge::{findings, forges};
 pub(crate) use gate::{changes, gate_standing, gates};
 pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins};
 pub(crate) use policy::policy;

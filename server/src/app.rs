@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
@@ -16,6 +17,7 @@ use crate::forge::{self, Registry};
 use crate::loops::Wake;
 use crate::loops::filing::Filing;
 use crate::loops::promotion::Promotion;
+use crate::loops::sources::Sources;
 use crate::metrics::{self, Metrics};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
@@ -128,7 +130,8 @@ impl App {
         );
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
-        let (wake_promotion, wake_filing) = (Wake::default(), Wake::default());
+        let (wake_promotion, wake_filing, wake_sources) =
+            (Wake::default(), Wake::default(), Wake::default());
         let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -137,7 +140,8 @@ impl App {
             metrics: Arc::clone(&metrics),
             wake_promotion: wake_promotion.clone(),
             wake_filing: wake_filing.clone(),
-            forges: forges.names().cloned().collect(),
+            wake_sources: wake_sources.clone(),
+            forges,
             to_promotion,
         };
         let (controller, inbox) = Controller::load(parts).await?;
@@ -148,7 +152,12 @@ impl App {
         } else {
             promotion
         };
-        let filing = Filing::new(Arc::clone(&controller), forges, wake_filing);
+        let filing = Filing::new(Arc::clone(&controller), wake_filing);
+        let sources = Sources::new(
+            Arc::clone(&controller),
+            wake_sources,
+            Duration::from_secs(config.follow_interval_s),
+        );
         let first_admin = controller.first_admin().await?;
 
         let listener = TcpListener::bind(config.listen)
@@ -177,6 +186,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(promotion.run(loops.clone()));
         tasks.spawn(filing.run(loops.clone()));
+        tasks.spawn(sources.run(loops.clone()));
         Ok(Self {
             address,
             controller,

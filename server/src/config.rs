@@ -22,6 +22,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// How logs look. Default: text.
     pub log_format: LogFormat,
+    /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
+    pub follow_interval_s: u64,
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
@@ -45,6 +47,7 @@ impl Default for Config {
             allow_plaintext: false,
             tls: None,
             log_format: LogFormat::Text,
+            follow_interval_s: 60,
             forges: Vec::new(),
         }
     }
@@ -76,6 +79,9 @@ pub enum Error {
          set `[tls]`, or `--allow-plaintext` where something in front of piniond does TLS"
     )]
     Plaintext(SocketAddr),
+    /// Files would be read too often, or hardly ever.
+    #[error("`follow_interval_s` is {0}; use 5 to 86400")]
+    FollowInterval(u64),
 }
 
 impl Config {
@@ -101,6 +107,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
             return Err(Error::Plaintext(self.listen));
+        }
+        if !(5..=86_400).contains(&self.follow_interval_s) {
+            return Err(Error::FollowInterval(self.follow_interval_s));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 //! A change reads the snapshot, commits on the condition that what it read is still true, and shows the
 //! snapshot what it wrote once that is durable. No request decides a promotion.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use pinion_core::evidence::Ordinal;
@@ -16,6 +16,7 @@ use pinion_core::time::Timestamp;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::forge::Registry;
 use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
@@ -29,15 +30,18 @@ use crate::store::{
 
 mod effects;
 mod environments;
+mod filings;
 mod gates;
 mod outcomes;
 mod pin_sets;
 mod pins;
 mod refusal;
 mod rollouts;
+mod sources;
 mod tokens;
 
 pub use environments::{Change as EnvironmentChange, Enrolment};
+pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub(crate) use outcomes::{SEEN_DAYS, order};
@@ -47,6 +51,8 @@ pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, NewRollout, Standing, Verb};
 pub(crate) use rollouts::{Note, logged};
+pub use sources::Following;
+pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};
 
 /// A journal record that is durable, on its way to the fold.
@@ -87,7 +93,11 @@ pub struct Controller {
     last_uses: Mutex<HashMap<Key, Timestamp>>,
     wake_promotion: Wake,
     wake_filing: Wake,
-    forges: Vec<ForgeName>,
+    pub(crate) forges: Registry,
+    followings: sources::Followings,
+    /// Forges that said that something has happened there.
+    spoken: Mutex<BTreeSet<ForgeName>>,
+    wake_sources: Wake,
     pulls: mpsc::UnboundedSender<Ordinal>,
     to_promotion: mpsc::Sender<Command>,
 }
@@ -115,8 +125,10 @@ pub struct Parts {
     pub wake_promotion: Wake,
     /// Wakes the filing loop.
     pub wake_filing: Wake,
+    /// Wakes the source loop.
+    pub wake_sources: Wake,
     /// Forges that a source may name.
-    pub forges: Vec<ForgeName>,
+    pub forges: Registry,
     /// Where the promotion loop takes what people ask.
     pub to_promotion: mpsc::Sender<Command>,
 }
@@ -156,6 +168,9 @@ impl Controller {
             wake_promotion: parts.wake_promotion,
             wake_filing: parts.wake_filing,
             forges: parts.forges,
+            followings: sources::Followings::default(),
+            spoken: Mutex::default(),
+            wake_sources: parts.wake_sources,
             pulls,
             to_promotion: parts.to_promotion,
         };
@@ -280,6 +295,22 @@ impl Controller {
 
     pub(crate) fn wake_promotion(&self) {
         self.wake_promotion.wake();
+    }
+
+    /// Notes that something has happened on a forge: its files are read and its changes looked at soon.
+    pub(crate) fn forge_spoke(&self, forge: &ForgeName) {
+        let spoken = self.spoken.lock();
+        spoken
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(forge.clone());
+        self.wake_filing.wake();
+        self.wake_sources.wake();
+    }
+
+    /// The forges that spoke since this was last asked.
+    pub(crate) fn take_spoken(&self) -> BTreeSet<ForgeName> {
+        let spoken = self.spoken.lock();
+        std::mem::take(&mut spoken.unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn wake_filing(&self) {

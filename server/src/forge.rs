@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pinion_core::filing::FilingKey;
+use pinion_core::filing::{FilingKey, Template, check_trailers};
 use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
 
@@ -355,24 +355,68 @@ pub struct ConfigError {
 
 /// The forges of the configuration, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Registry(BTreeMap<ForgeName, Arc<dyn Forge>>);
+pub struct Registry(Arc<BTreeMap<ForgeName, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    forge: Arc<dyn Forge>,
+    rules: Rules,
+    webhook: Option<Secret>,
+}
+
+/// What a project asks of the changes that are filed with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The forge's kind, such as `gerrit`.
+    pub kind: String,
+    /// The subject of rollbacks, if not ours.
+    pub subject_rollback: Option<Template>,
+    /// The subject of changes that complete a rollout, if not ours.
+    pub subject_complete: Option<Template>,
+    /// Further trailers.
+    pub trailers: Vec<String>,
+    /// The most changes that wait for people at once.
+    pub open_max: u32,
+    /// The most changes in 24 hours.
+    pub per_day_max: u32,
+}
 
 impl Registry {
     /// Opens every forge; nothing is contacted. Each works in its own folder of `work_dir`.
     pub fn open(configs: &[ForgeConfig], work_dir: &Path) -> Result<Self, ConfigError> {
         let mut forges = BTreeMap::new();
         for config in configs {
-            let forge = open(config, work_dir)?;
-            if forges.insert(config.name.clone(), forge).is_some() {
+            let entry = Entry {
+                forge: open(config, work_dir)?,
+                rules: config.rules()?,
+                webhook: config
+                    .webhook_secret_file
+                    .clone()
+                    .map(|path| Secret::new(Source::File(path))),
+            };
+            if forges.insert(config.name.clone(), entry).is_some() {
                 return Err(config.error("is configured twice; give each forge its own name"));
             }
         }
-        Ok(Self(forges))
+        Ok(Self(Arc::new(forges)))
     }
 
     /// The forge of this name.
     pub fn get(&self, name: &ForgeName) -> Option<&Arc<dyn Forge>> {
-        self.0.get(name)
+        self.0.get(name).map(|entry| &entry.forge)
+    }
+
+    /// What its project asks.
+    pub fn rules(&self, name: &ForgeName) -> Option<&Rules> {
+        self.0.get(name).map(|entry| &entry.rules)
+    }
+
+    /// The secret with which it signs what it sends us; none where it sends nothing.
+    pub(crate) async fn webhook_secret(&self, name: &ForgeName) -> Option<Result<String, String>> {
+        match &self.0.get(name)?.webhook {
+            Some(secret) => Some(secret.get().await),
+            None => None,
+        }
     }
 
     /// The names of all forges.
@@ -456,6 +500,23 @@ impl ForgeConfig {
             }
         }
         Ok(())
+    }
+
+    fn rules(&self) -> Result<Rules, ConfigError> {
+        let template = |key: &str, text: &Option<String>| {
+            let parsed = text.as_deref().map(Template::parse).transpose();
+            parsed.map_err(|error| self.error(format!("`{key}`: {error}")))
+        };
+        check_trailers(&self.trailers)
+            .map_err(|error| self.error(format!("`trailers`: {error}")))?;
+        Ok(Rules {
+            kind: self.kind.clone(),
+            subject_rollback: template("subject_rollback", &self.subject_rollback)?,
+            subject_complete: template("subject_complete", &self.subject_complete)?,
+            trailers: self.trailers.clone(),
+            open_max: self.open_max,
+            per_day_max: self.per_day_max,
+        })
     }
 
     fn author(&self) -> Signature {

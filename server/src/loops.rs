@@ -10,6 +10,7 @@ pub mod fold;
 pub mod history;
 pub mod looks;
 pub mod promotion;
+pub mod sources;
 pub mod track;
 
 /// Wakes a loop early.

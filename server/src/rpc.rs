@@ -7,6 +7,7 @@ use axum::Router;
 use axum::middleware::from_fn;
 use pinion_proto::v1::admin_service_server::AdminServiceServer;
 use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
+use pinion_proto::v1::forge_service_server::ForgeServiceServer;
 use pinion_proto::v1::gate_service_server::GateServiceServer;
 use pinion_proto::v1::outcome_service_server::OutcomeServiceServer;
 use pinion_proto::v1::pin_service_server::PinServiceServer;
@@ -22,6 +23,7 @@ use crate::controller::Controller;
 mod admin;
 mod deadline;
 mod environments;
+mod forges;
 mod gates;
 mod outcomes;
 mod page;
@@ -95,6 +97,7 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(RolloutServiceServer))
         .add_service(service!(PinSetServiceServer))
         .add_service(service!(GateServiceServer))
+        .add_service(service!(ForgeServiceServer))
         .add_service(service!(AdminServiceServer));
     let routes = routes.prepare().into_axum_router();
     (routes.layer(from_fn(deadline::kept)), health)

@@ -450,11 +450,12 @@ impl Snapshot {
         self.filings.values()
     }
 
-    /// The filing of a rollout.
+    /// The filing of a rollout, in its last attempt.
     pub fn filing_of(&self, rollout: &RolloutId) -> Option<&Stored<FilingRecord>> {
         self.filings
             .values()
-            .find(|filing| filing.record.rollout == *rollout)
+            .filter(|filing| filing.record.rollout == *rollout)
+            .max_by_key(|filing| filing.record.attempt)
     }
 
     /// Environments of a pin set: all, and those that agreed to reporting.

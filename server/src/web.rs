@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
 };
@@ -17,6 +17,7 @@ use crate::metrics::Gauges;
 use crate::store::records::FilingState;
 
 mod constraints;
+mod hooks;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -32,6 +33,7 @@ pub fn routes(controller: Arc<Controller>, grpc: Router, stopping: CancellationT
     Router::new()
         .route("/", get(front))
         .route("/pin-sets/{pin_set}/constraints.txt", get(constraints_txt))
+        .route("/hooks/{forge}", post(hooks::hook))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -65,6 +67,7 @@ async fn front() -> Response {
         "pinion ",
         env!("CARGO_PKG_VERSION"),
         "\n\n/pin-sets/<pin set>/constraints.txt   pins for pip and uv; the token is the password\n",
+        "/hooks/<forge>                        where forges say that something has happened\n",
         "/metrics /healthz /readyz             for the people who run this\n",
         "gRPC on the same port: see `pinion --help`\n",
     );

@@ -3,50 +3,14 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use pinion_proto::v1 as proto;
-use support::{DAY, HOUR, Server};
+use pinion_server::forge::ForgeConfig;
+use support::repository::{FILE, branches, git, merge_file, repository};
+use support::{DAY, FORGE, HOUR, Server, source, with_token};
 use tempfile::tempdir;
-
-const FILE: &str = "# pins\nrequests===2.0  # the new one\nsix===1.0\n";
-
-fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org"])
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .expect("git is installed: the project needs it");
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A bare repository whose `master` has [`FILE`].
-fn repository(dir: &Path) -> String {
-    let work = dir.join("work");
-    std::fs::create_dir_all(&work).unwrap();
-    git(&work, &["init", "--quiet", "--initial-branch=master", "."]);
-    std::fs::write(work.join("upper-constraints.txt"), FILE).unwrap();
-    git(&work, &["add", "."]);
-    git(&work, &["commit", "--quiet", "-m", "Update constraints"]);
-    git(dir, &["clone", "--quiet", "--bare", "work", "pins.git"]);
-    format!("file://{}", dir.join("pins.git").display())
-}
-
-fn branches(dir: &Path) -> Vec<String> {
-    let listed = git(
-        &dir.join("pins.git"),
-        &["for-each-ref", "--format=%(refname:short)", "refs/heads"],
-    );
-    listed.lines().map(str::to_owned).collect()
-}
+use tonic::Code;
 
 async fn filing(server: &Server, id: &str, state: &str) -> proto::Filing {
     for _ in 0..600 {
@@ -188,4 +152,271 @@ async fn a_completed_rollout_writes_its_version_where_the_repository_did_not_sta
         &["show", &format!("{}:upper-constraints.txt", filed.branch)],
     );
     assert_eq!(file, FILE.replace("six===1.0", "six===1.1").trim_end());
+}
+
+/// A rollout of `requests` 2.0 that was rolled back, and whose change waits for people.
+async fn filed(server: &Server) -> (String, proto::Filing) {
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    server.roll_back(&id).await.unwrap();
+    let filing = filing(server, &id, "filed").await;
+    (id, filing)
+}
+
+async fn file_again(server: &Server, id: &str) -> Result<proto::Filing, tonic::Status> {
+    let request = proto::FileRolloutRequest {
+        id: id.to_owned(),
+        reason: "we want it after all".to_owned(),
+        ..Default::default()
+    };
+    let response = server
+        .rollouts()
+        .file_rollout(with_token(request, &server.manager))
+        .await?;
+    let rollout = response.into_inner().rollout.expect("a rollout");
+    Ok(rollout.filing.expect("a filing"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_change_is_seen_and_shown() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_with(&dir.path().join("data"), pins, Some(&url)).await;
+    let (id, filed) = filed(&server).await;
+    assert_eq!((filed.attempt, filed.file_time.is_some()), (1, true));
+    let bare = dir.path().join("pins.git");
+    git(&bare, &["update-ref", "refs/heads/master", &filed.commit]);
+    let merged = filing(&server, &id, "merged").await;
+    assert_eq!(merged.commit, filed.commit);
+    let refused = file_again(&server, &id).await.expect_err("it is merged");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_change_is_filed_again_only_when_a_person_asks() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_with(&dir.path().join("data"), pins, Some(&url)).await;
+    let (id, first) = filed(&server).await;
+    let bare = dir.path().join("pins.git");
+    git(&bare, &["branch", "--quiet", "-D", &first.branch]);
+    filing(&server, &id, "declined").await;
+    // Neither time nor a restart brings it back.
+    let server = server.restart().await;
+    server.clock.advance(DAY * 30);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(server.rollout(&id).await.filing.unwrap().state, "declined");
+    assert_eq!(branches(dir.path()), ["master"]);
+
+    let reason = server.rollout(&id).await.reason;
+    let second = file_again(&server, &id).await.unwrap();
+    assert_eq!((second.attempt, second.state.as_str()), (2, "pending"));
+    let second = filing(&server, &id, "filed").await;
+    assert_ne!(second.key, first.key);
+    assert_eq!(branches(dir.path()), ["master", second.branch.as_str()]);
+    let message = git(&bare, &["log", "-1", "--format=%B", &second.branch]);
+    assert!(message.contains(&format!("Filing-Id: {}", second.key)));
+    assert!(!message.contains(&first.key), "{message}");
+    let rollout = server.rollout(&id).await;
+    assert_eq!(rollout.reason, reason, "why it was rolled back stays");
+    let decisions = server.decisions(&id).await;
+    let last = decisions.last().unwrap();
+    assert_eq!(
+        (last.action.as_str(), last.actor.as_str()),
+        ("file", "manager")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_filing_goes_on_when_a_person_asks() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_with(&dir.path().join("data"), pins, Some(&url)).await;
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    let (bare, away) = (dir.path().join("pins.git"), dir.path().join("away.git"));
+    std::fs::rename(&bare, &away).unwrap();
+    server.roll_back(&id).await.unwrap();
+    filing(&server, &id, "stopped").await;
+    std::fs::rename(&away, &bare).unwrap();
+    file_again(&server, &id).await.unwrap();
+    filing(&server, &id, "filed").await;
+    let six = server.start_rollout("six", "1.1").await.unwrap().id;
+    let refused = file_again(&server, &six).await.expect_err("it is open");
+    assert!(refused.message().contains("has not ended"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_changes_are_open_at_once_than_the_forge_may_have() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    merge_file(
+        dir.path(),
+        "upper-constraints.txt",
+        "requests===2.0\nsix===1.1\n",
+    );
+    let forge = ForgeConfig {
+        open_max: 1,
+        ..ForgeConfig::git(FORGE.parse().unwrap(), &url)
+    };
+    let file = source("upper-constraints.txt");
+    let data = dir.path().join("data");
+    let server = Server::start_on(&data, pins, Some(forge), Some(file), false).await;
+    let (_, first) = filed(&server).await;
+    let six = server.start_rollout("six", "1.1").await.unwrap().id;
+    server.roll_back(&six).await.unwrap();
+    let mut held = None;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let filing = server.rollout(&six).await.filing.unwrap();
+        if filing.last_answer.contains("held back") {
+            held = Some(filing);
+            break;
+        }
+    }
+    let held = held.expect("held back");
+    assert_eq!((held.state.as_str(), held.tries), ("pending", 0));
+    assert!(
+        held.last_answer.contains("`open_max`"),
+        "{}",
+        held.last_answer
+    );
+    assert_eq!(branches(dir.path()).len(), 2);
+    let bare = dir.path().join("pins.git");
+    git(&bare, &["update-ref", "refs/heads/master", &first.commit]);
+    filing(&server, &six, "filed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_words_the_subject_and_adds_its_trailers() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let forge = ForgeConfig {
+        subject_rollback: Some("Revert \"Updated {package} to {from}\"".to_owned()),
+        trailers: vec!["Signed-off-by: Pinion <pinion@example.org>".to_owned()],
+        ..ForgeConfig::git(FORGE.parse().unwrap(), &url)
+    };
+    let file = source("upper-constraints.txt");
+    let data = dir.path().join("data");
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_on(&data, pins, Some(forge), Some(file), false).await;
+    let (_, filed) = filed(&server).await;
+    assert_eq!(filed.subject, "Revert \"Updated requests to 2.0\"");
+    let bare = dir.path().join("pins.git");
+    let trailers = git(
+        &bare,
+        &["log", "-1", "--format=%(trailers:only)", &filed.branch],
+    );
+    assert!(
+        trailers.ends_with("Signed-off-by: Pinion <pinion@example.org>"),
+        "{trailers}"
+    );
+    assert!(trailers.contains("Reverts-Pin: requests 2.0"), "{trailers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_what_works_and_what_is_missing_and_files_nothing() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let server = Server::start_with(&dir.path().join("data"), "requests==1.0\n", Some(&url)).await;
+    let channel = server.channel.clone();
+    let mut client = proto::forge_service_client::ForgeServiceClient::new(channel);
+    let check = |branch: &str, path: &str| proto::CheckForgeRequest {
+        name: FORGE.to_owned(),
+        branch: branch.to_owned(),
+        path: path.to_owned(),
+    };
+    let response = client
+        .check_forge(with_token(check("", ""), &server.manager))
+        .await
+        .unwrap();
+    let findings = response.into_inner().findings;
+    assert_eq!(findings.len(), 4);
+    assert!(findings.iter().all(|finding| finding.works), "{findings:?}");
+    let request = with_token(check("nope", "upper-constraints.txt"), &server.manager);
+    let findings = client
+        .check_forge(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .findings;
+    let missing: Vec<_> = findings.iter().filter(|finding| !finding.works).collect();
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0].what.contains("`nope`"), "{findings:?}");
+    assert_eq!(branches(dir.path()), ["master"]);
+    let refused = client
+        .check_forge(with_token(check("", ""), &server.team))
+        .await;
+    assert_eq!(refused.expect_err("a role").code(), Code::PermissionDenied);
+    let unknown = proto::CheckForgeRequest {
+        name: "other".to_owned(),
+        ..check("", "")
+    };
+    let refused = client
+        .check_forge(with_token(unknown, &server.manager))
+        .await;
+    assert_eq!(refused.expect_err("no forge").code(), Code::NotFound);
+    let listed = client.list_forges(with_token(proto::ListForgesRequest {}, &server.manager));
+    let listed = listed.await.unwrap().into_inner().forges;
+    assert_eq!(
+        (listed[0].kind.as_str(), listed[0].pin_sets.as_slice()),
+        ("git", ["set".to_owned()].as_slice())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_of_others_forges_a_trailer_or_calls_somebody() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_with(&dir.path().join("data"), pins, Some(&url)).await;
+    let someone = server.enroll(true, "").await;
+    let hostile = "\u{1b}[31m@all Closes #1\n\nChange-Id: I0123\nSigned-off-by: Eve <e@x>\u{202e}";
+    // What an environment sends in words is refused, however long it is, and never kept.
+    for text in [hostile.to_owned(), "x".repeat(10 * 1024 * 1024)] {
+        let report = proto::Report {
+            fingerprint: text,
+            ..server.report(proto::Outcome::Failed)
+        };
+        let refused = server.send(&someone.token, vec![report]).await;
+        let code = refused.expect_err("no fingerprint").code();
+        assert!(
+            matches!(code, Code::InvalidArgument | Code::OutOfRange),
+            "{code}"
+        );
+    }
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    let request = proto::RollBackRolloutRequest {
+        id: id.clone(),
+        reason: hostile.to_owned(),
+        ..Default::default()
+    };
+    let mut rollouts = server.rollouts();
+    let rolled_back = rollouts.roll_back_rollout(with_token(request, &server.manager));
+    rolled_back.await.unwrap();
+    let filed = filing(&server, &id, "filed").await;
+    let bare = dir.path().join("pins.git");
+    let message = git(&bare, &["log", "-1", "--format=%B", &filed.branch]);
+    for forged in [
+        "@all",
+        "#1",
+        "Change-Id:",
+        "Signed-off-by:",
+        "\u{1b}",
+        "\u{202e}",
+    ] {
+        assert!(!message.contains(forged), "{forged:?} in:\n{message}");
+    }
+    let trailers = git(
+        &bare,
+        &[
+            "log",
+            "-1",
+            "--format=%(trailers:only,keyonly)",
+            &filed.branch,
+        ],
+    );
+    assert_eq!(trailers, "Filing-Id\nReverts-Pin\nRollout");
 }

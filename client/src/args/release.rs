@@ -71,6 +71,30 @@ pub(crate) struct Source {
     /// The file there, such as upper-constraints.txt.
     #[arg(long, requires = "forge")]
     pub(crate) path: Option<String>,
+    /// A file beside it in which a rollback also excludes the version, such as global-requirements.txt.
+    #[arg(long, requires = "forge", value_name = "PATH")]
+    pub(crate) exclusions_path: Option<String>,
+    /// Follow the file: a newer version in it becomes a rollout; an older one, an added and a removed pin are taken at once.
+    #[arg(long, requires = "forge")]
+    pub(crate) follow: bool,
+}
+
+/// `pinion forge`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Forge {
+    /// List the forges of the server's configuration.
+    List,
+    /// Try what filing a change takes, and file nothing; exits with 1 if anything is missing.
+    Check {
+        /// The forge.
+        name: String,
+        /// The branch of a file to look at, instead of those of the pin sets.
+        #[arg(long, requires = "path")]
+        branch: Option<String>,
+        /// The path of that file.
+        #[arg(long, requires = "branch")]
+        path: Option<String>,
+    },
 }
 
 /// An ecosystem.
@@ -179,6 +203,8 @@ pub(crate) enum Rollout {
     Abort(ChangeRollout),
     /// Serve the baseline at once, block the versions and file the rollback.
     Rollback(ChangeRollout),
+    /// File the change of a rollout that has ended again: one that had stopped, or that a person declined.
+    File(ChangeRollout),
     /// List what was decided and why, the oldest first.
     History {
         /// The rollout.

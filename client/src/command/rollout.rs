@@ -27,6 +27,7 @@ pub(super) async fn rollout(session: &Session, args: Rollout) -> Result<ExitCode
             steer(session, change, Step::Promote { share }).await
         }
         Rollout::Abort(change) => steer(session, change, Step::Abort).await,
+        Rollout::File(change) => steer(session, change, Step::File).await,
         Rollout::Rollback(change) => steer(session, change, Step::RollBack).await,
     };
     done.map(|()| Exit::Ok.into())
@@ -145,13 +146,14 @@ enum Step {
     Promote { share: f64 },
     Abort,
     RollBack,
+    File,
 }
 
 impl Step {
     /// The question before a step that cannot simply be taken back.
     fn question(self) -> Option<&'static str> {
         match self {
-            Self::Pause | Self::Resume => None,
+            Self::Pause | Self::Resume | Self::File => None,
             Self::Promote { .. } => Some("Raise its share now, ahead of the evidence?"),
             Self::Abort => Some("End it and serve the baseline to everybody at once?"),
             Self::RollBack => Some(
@@ -253,6 +255,17 @@ async fn take(
             };
             connection
                 .answer(client.roll_back_rollout(request))
+                .await?
+                .rollout
+        }
+        Step::File => {
+            let request = v1::FileRolloutRequest {
+                id,
+                expected_revision,
+                reason,
+            };
+            connection
+                .answer(client.file_rollout(request))
                 .await?
                 .rollout
         }

@@ -11,12 +11,8 @@ use super::{change, facts, next_share, percent, policy};
 /// A pin set as a page.
 pub(crate) fn pin_set(set: &v1::PinSet) -> String {
     let source = set.source.as_ref();
-    let source = source.map(|source| {
-        format!(
-            "{}, branch {}, {}",
-            source.forge, source.branch, source.path
-        )
-    });
+    let source = source.map(source_in_words);
+    let following = set.following.as_ref().map(following);
     let text = facts(&[
         ("pin set", set.name.clone()),
         ("ecosystem", ecosystem(set.ecosystem())),
@@ -41,12 +37,43 @@ pub(crate) fn pin_set(set: &v1::PinSet) -> String {
             "source",
             source.unwrap_or_else(|| "none: changes are filed nowhere".to_owned()),
         ),
+        ("following", following.unwrap_or_default()),
         ("created", show_time(set.create_time.as_ref())),
         ("changed", show_time(set.update_time.as_ref())),
     ]);
     match &set.policy {
         Some(rules) => format!("{text}\npolicy\n{}", policy(rules)),
         None => text,
+    }
+}
+
+fn source_in_words(source: &v1::Source) -> String {
+    let mut words = format!(
+        "{}, branch {}, {}",
+        source.forge, source.branch, source.path
+    );
+    if !source.exclusions_path.is_empty() {
+        words.push_str(&format!("; exclusions in {}", source.exclusions_path));
+    }
+    if source.follow {
+        words.push_str("; followed");
+    }
+    words
+}
+
+/// How following the file goes: what was read last, and what stands in the way.
+fn following(following: &v1::Following) -> String {
+    let read = match following.commit.as_str() {
+        "" => "not read yet".to_owned(),
+        commit => format!(
+            "commit {}, read {}",
+            commit.get(..12).unwrap_or(commit),
+            show_time(following.read_time.as_ref())
+        ),
+    };
+    match following.problem.as_str() {
+        "" => read,
+        problem => format!("{read}; {problem}"),
     }
 }
 

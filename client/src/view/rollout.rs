@@ -115,7 +115,14 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
     lines.extend([
         (
             "created",
-            by(show_time(rollout.create_time.as_ref()), &rollout.created_by),
+            match rollout.source_commit.as_str() {
+                "" => by(show_time(rollout.create_time.as_ref()), &rollout.created_by),
+                commit => format!(
+                    "{} since the followed file has it, commit {}",
+                    show_time(rollout.create_time.as_ref()),
+                    commit.get(..12).unwrap_or(commit)
+                ),
+            },
         ),
         (
             "changed",
@@ -271,6 +278,12 @@ fn filed(filing: &v1::Filing) -> String {
         "{}: {} on {}, branch {}",
         filing.state, filing.subject, filing.forge, filing.branch
     );
+    if filing.attempt > 1 {
+        text.push_str(&format!(", attempt {}", filing.attempt));
+    }
+    if !filing.url.is_empty() {
+        text.push_str(&format!(", {}", filing.url));
+    }
     if !filing.last_answer.is_empty() {
         text.push_str(&format!("; the forge says: {}", filing.last_answer));
     }

@@ -6,11 +6,13 @@
 mod fence;
 mod key;
 mod message;
+mod template;
 mod wrap;
 
 pub use fence::fence;
 pub use key::{FilingKey, Kind, PackageChange, ParseFilingKeyError, branch_name};
 pub use message::{
-    CategoryCount, CommitMessage, Evidence, FingerprintCount, MESSAGE_BYTES_MAX, Side, Wording,
-    message,
+    CategoryCount, CommitMessage, Evidence, FingerprintCount, InvalidTrailer, MESSAGE_BYTES_MAX,
+    Side, Wording, check_trailers, message,
 };
+pub use template::{ParseTemplateError, Template};

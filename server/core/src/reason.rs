@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, HarmBounds, Side};
 use crate::name::{ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
 use crate::outcome::Category;
+use crate::rollout::Origin;
 use crate::time::Timestamp;
 
 /// Why something is done, or not done yet.
@@ -17,6 +18,16 @@ use crate::time::Timestamp;
 pub enum Reason {
     /// A person asked for the rollout.
     Created,
+    /// A followed file has the version.
+    InSource {
+        /// The file, as it was read.
+        origin: Origin,
+    },
+    /// A followed file no longer has the version.
+    NoLongerInSource {
+        /// The file, as it was read.
+        origin: Origin,
+    },
     /// A version is younger than the policy asks.
     TooYoung {
         /// Which package.
@@ -445,6 +456,20 @@ impl fmt::Display for Reason {
                     words => write!(f, ": {words}"),
                 }
             }
+            Self::InSource { origin } => write!(
+                f,
+                "`{}` on `{}` has it, as of commit {}",
+                origin.path,
+                origin.branch,
+                origin.commit12()
+            ),
+            Self::NoLongerInSource { origin } => write!(
+                f,
+                "`{}` on `{}` has it no longer, as of commit {}",
+                origin.path,
+                origin.branch,
+                origin.commit12()
+            ),
             Self::TakenOver { by: Some(by) } => write!(f, "rollout {by} took over its packages"),
             Self::TakenOver { by: None } => f.write_str("an import changed its packages"),
             Self::EvidenceUnreadable { cause } => write!(f, "its evidence cannot be read: {cause}"),

@@ -33,6 +33,9 @@ pub struct Rollout {
     pub created_at: Timestamp,
     /// Who created it.
     pub created_by: Actor,
+    /// Where it was asked for, where that is a followed file and no person.
+    #[serde(default)]
+    pub origin: Option<Origin>,
     /// When its youngest version is old enough, and which package that is.
     pub not_before: Option<(Timestamp, String)>,
     /// Where it stands.
@@ -67,6 +70,24 @@ pub struct Rollout {
     pub decisions: u64,
     /// The hash of the last decision; empty before the first.
     pub last_hash: String,
+}
+
+/// The state of a followed file that asked for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The path in the repository.
+    pub path: String,
+    /// The branch.
+    pub branch: String,
+    /// The commit, hexadecimal.
+    pub commit: String,
+}
+
+impl Origin {
+    /// The first digits of the commit, as people read it.
+    pub fn commit12(&self) -> &str {
+        self.commit.get(..12).unwrap_or(&self.commit)
+    }
 }
 
 /// What is known of the environments when a rollout begins; frozen then.

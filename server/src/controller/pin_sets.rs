@@ -110,8 +110,8 @@ impl Controller {
             .validate()
             .map_err(|error| Refusal::invalid("policy", error))?;
         let Some(source) = source else { return Ok(()) };
-        if !self.forges.contains(&source.forge) {
-            let known: Vec<String> = self.forges.iter().map(ToString::to_string).collect();
+        if self.forges.get(&source.forge).is_none() {
+            let known: Vec<String> = self.forges.names().map(ToString::to_string).collect();
             return Err(Refusal::invalid(
                 "source.forge",
                 format!(
@@ -122,7 +122,15 @@ impl Controller {
             ));
         }
         check_git_name("source.branch", &source.branch)?;
-        check_git_name("source.path", &source.path)
+        check_git_name("source.path", &source.path)?;
+        match &source.exclusions_path {
+            Some(path) if *path == source.path => Err(Refusal::invalid(
+                "source.exclusions_path",
+                "it is the file that the pins stand in; name another one",
+            )),
+            Some(path) => check_git_name("source.exclusions_path", path),
+            None => Ok(()),
+        }
     }
 
     /// Replaces the policy or the source.
@@ -180,20 +188,7 @@ impl Controller {
         }
         check_lengths(&parsed.unkept)?;
         let changes = entry.baseline.diff(&parsed.pins);
-        for change in &changes {
-            if let Some(to) = &change.to
-                && let Some(block) = snapshot.block(&import.name, &change.package, to)
-            {
-                let block = &block.record;
-                return Err(Refusal::blocked(
-                    &import.name,
-                    &change.package,
-                    to.as_str(),
-                    block.at,
-                    &block.rollout,
-                ));
-            }
-        }
+        check_blocks(&snapshot, &import.name, &changes)?;
         let in_the_way: Vec<_> = snapshot
             .open_rollouts(&import.name)
             .iter()
@@ -310,6 +305,29 @@ pub(super) fn current<'a>(
         });
     }
     Ok(entry)
+}
+
+/// Fails if a change leads to a blocked version.
+pub(super) fn check_blocks(
+    snapshot: &crate::snapshot::Snapshot,
+    pin_set: &PinSetName,
+    changes: &[PackageChange],
+) -> Result<(), Refusal> {
+    for change in changes {
+        if let Some(to) = &change.to
+            && let Some(block) = snapshot.block(pin_set, &change.package, to)
+        {
+            let block = &block.record;
+            return Err(Refusal::blocked(
+                pin_set,
+                &change.package,
+                to.as_str(),
+                block.at,
+                &block.rollout,
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Puts a whole baseline, its parts and its pin set with the next revision, into one transaction.

@@ -11,7 +11,7 @@ use pinion_core::path::Step as PathStep;
 use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
 use pinion_core::policy::Overlap;
 use pinion_core::reason::Reason;
-use pinion_core::rollout::{CANDIDATES_MAX, Rollout};
+use pinion_core::rollout::{CANDIDATES_MAX, Origin, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
@@ -26,6 +26,8 @@ use crate::store::records::{Role, encode};
 
 /// The changes of one rollout, at most, in bytes of JSON: they stand in its record and in its filing's.
 const CHANGES_BYTES_MAX: usize = 6 * 1024;
+/// What the decision log calls filing a change again.
+pub(super) const FILE_AGAIN: &str = "file";
 /// The longest reason of a person, in bytes.
 const WORDS_MAX: usize = 500;
 
@@ -42,6 +44,8 @@ pub struct NewRollout {
     pub expected_revision: u64,
     /// Checks and creates nothing.
     pub validate_only: bool,
+    /// The followed file that asks for it, if it is no person.
+    pub origin: Option<Origin>,
 }
 
 /// A candidate's package, as asked for.
@@ -124,6 +128,7 @@ impl Controller {
             seed: Seed::from_random(bytes(self.random.as_ref())),
             created_at: now,
             created_by: caller.actor.clone(),
+            origin: new.origin.clone(),
             not_before,
             state: State::Gating,
             updated_at: now,
@@ -178,7 +183,12 @@ impl Controller {
             Note {
                 actor: caller.actor.clone(),
                 action: "create",
-                reason: Reason::Created,
+                reason: match &new.origin {
+                    Some(origin) => Reason::InSource {
+                        origin: origin.clone(),
+                    },
+                    None => Reason::Created,
+                },
                 evidence: Evidence::default(),
                 folded: 0,
             },
@@ -204,16 +214,7 @@ impl Controller {
         words: &str,
     ) -> Result<Arc<Rollout>, Refusal> {
         caller.require(&[Role::ReleaseManager])?;
-        if words.len() > WORDS_MAX {
-            return Err(Refusal::invalid(
-                "reason",
-                format!("{} bytes; at most {WORDS_MAX}", words.len()),
-            ));
-        }
-        let words: String = words
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let words = words_of(words)?;
         let snapshot = self.snapshot();
         let rollout = &snapshot
             .rollout(id)
@@ -255,16 +256,22 @@ impl Controller {
         Ok((entries?, page.more))
     }
 
-    /// The last decision about a rollout.
+    /// The last decision about a rollout itself: filing its change again is none.
     ///
     /// # Errors
     /// If it cannot be read.
     pub async fn last_decision(&self, rollout: &Rollout) -> Result<Option<LogEntry>, Refusal> {
-        let key = keys::log(&rollout.id, rollout.decisions);
-        let entry = self.store.get(&key).await?;
-        Ok(entry
-            .map(|entry| crate::store::records::decode(&key, &entry.value))
-            .transpose()?)
+        for sequence in (1..=rollout.decisions).rev() {
+            let key = keys::log(&rollout.id, sequence);
+            let Some(entry) = self.store.get(&key).await? else {
+                break;
+            };
+            let entry: LogEntry = crate::store::records::decode(&key, &entry.value)?;
+            if entry.action != FILE_AGAIN {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
     }
 
     /// A rollout, for a viewer.
@@ -285,6 +292,20 @@ impl Controller {
         caller.require_pin_set(&rollout.pin_set)?;
         Ok(Arc::clone(rollout))
     }
+}
+
+/// The reason that a person gives, on one line.
+pub(super) fn words_of(words: &str) -> Result<String, Refusal> {
+    if words.len() > WORDS_MAX {
+        return Err(Refusal::invalid(
+            "reason",
+            format!("{} bytes; at most {WORDS_MAX}", words.len()),
+        ));
+    }
+    Ok(words
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect())
 }
 
 type NotBefore = Option<(Timestamp, String)>;

@@ -82,6 +82,7 @@ impl Manager {
                 forge: FORGE.to_owned(),
                 branch: super::repository::BRANCH.to_owned(),
                 path: super::repository::FILE.to_owned(),
+                ..proto::Source::default()
             }),
         };
         self.pin_sets

@@ -28,7 +28,8 @@ impl Rpc {
         let entry = snapshot
             .pin_set(name)
             .ok_or_else(|| Refusal::no_pin_set(name))?;
-        Ok(wire::pin_set(entry, &snapshot))
+        let following = self.controller.following(name);
+        Ok(wire::pin_set(entry, &snapshot, following.as_ref()))
     }
 }
 
@@ -98,8 +99,10 @@ impl PinSetService for Rpc {
         let visible = snapshot
             .pin_sets()
             .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
-        let (pin_sets, next_page_token) =
-            part.of(visible.map(|entry| wire::pin_set(entry, &snapshot)));
+        let (pin_sets, next_page_token) = part.of(visible.map(|entry| {
+            let following = self.controller.following(&entry.stored.record.name);
+            wire::pin_set(entry, &snapshot, following.as_ref())
+        }));
         Ok(Response::new(ListPinSetsResponse {
             pin_sets,
             next_page_token,

@@ -10,10 +10,11 @@ use pinion_proto::v1 as proto;
 use pinion_proto::v1::rollout_service_server::RolloutService;
 use pinion_proto::v1::{
     AbortRolloutRequest, AbortRolloutResponse, CreateRolloutRequest, CreateRolloutResponse,
-    GetRolloutRequest, GetRolloutResponse, ListDecisionsRequest, ListDecisionsResponse,
-    ListRolloutsRequest, ListRolloutsResponse, PauseRolloutRequest, PauseRolloutResponse,
-    PromoteRolloutRequest, PromoteRolloutResponse, ResumeRolloutRequest, ResumeRolloutResponse,
-    RollBackRolloutRequest, RollBackRolloutResponse, WatchRolloutsRequest, WatchRolloutsResponse,
+    FileRolloutRequest, FileRolloutResponse, GetRolloutRequest, GetRolloutResponse,
+    ListDecisionsRequest, ListDecisionsResponse, ListRolloutsRequest, ListRolloutsResponse,
+    PauseRolloutRequest, PauseRolloutResponse, PromoteRolloutRequest, PromoteRolloutResponse,
+    ResumeRolloutRequest, ResumeRolloutResponse, RollBackRolloutRequest, RollBackRolloutResponse,
+    WatchRolloutsRequest, WatchRolloutsResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -299,6 +300,26 @@ impl RolloutService for Rpc {
         };
         Ok(Response::new(AbortRolloutResponse {
             rollout: self.act(request, understand).await?,
+        }))
+    }
+
+    async fn file_rollout(
+        &self,
+        request: Request<FileRolloutRequest>,
+    ) -> Result<Response<FileRolloutResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let FileRolloutRequest {
+            id,
+            expected_revision,
+            reason,
+        } = request.into_inner();
+        let id = wire::name("id", &id)?;
+        let rollout = self
+            .controller
+            .file_rollout(&caller, &id, expected_revision, &reason)
+            .await?;
+        Ok(Response::new(FileRolloutResponse {
+            rollout: Some(self.told(&rollout).await?),
         }))
     }
 

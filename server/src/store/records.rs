@@ -4,7 +4,7 @@
 
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
-use pinion_core::filing::FilingKey;
+use pinion_core::filing::{FilingKey, Kind};
 use pinion_core::name::{
     DrawKey, EnvironmentId, ForgeName, PackageName, PinSetName, Platform, RolloutId, TokenName,
 };
@@ -103,6 +103,12 @@ pub struct SourceRecord {
     pub branch: String,
     /// The path.
     pub path: String,
+    /// The path of a file beside it in which a rollback also excludes the version, such as `global-requirements.txt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusions_path: Option<String>,
+    /// Whether the pin set follows the file.
+    #[serde(default)]
+    pub follow: bool,
 }
 
 /// A part of a baseline.
@@ -262,6 +268,10 @@ pub struct FilingRecord {
     pub key: FilingKey,
     /// For which rollout.
     pub rollout: RolloutId,
+    /// What it does.
+    pub kind: Kind,
+    /// Counted from 1; a further one is asked for by a person when the one before was declined.
+    pub attempt: u32,
     /// Where.
     pub source: SourceRecord,
     /// The ecosystem of the file.
@@ -280,6 +290,10 @@ pub struct FilingRecord {
     pub state: FilingState,
     /// Tries so far.
     pub tries: u32,
+    /// When the forge first had it.
+    pub filed_at: Option<Timestamp>,
+    /// Where people look at it.
+    pub url: Option<String>,
     /// The forge's last words.
     pub last_answer: String,
 }
@@ -295,14 +309,26 @@ pub enum FilingState {
         /// When it is tried next.
         next_try: Timestamp,
     },
-    /// It is there.
+    /// It is there and waits for people.
     Filed {
         /// As which commit.
+        commit: String,
+        /// When it is looked at next.
+        next_look: Timestamp,
+    },
+    /// The branch has it.
+    Merged {
+        /// As which commit it was filed.
+        commit: String,
+    },
+    /// A person closed it. It is never filed again unless a person asks.
+    Declined {
+        /// As which commit it was filed.
         commit: String,
     },
     /// The branch holds the version already.
     Unneeded,
-    /// It cannot be done without a person. It is tried once more when the server starts.
+    /// It cannot be done without a person. It is tried once more when the server starts, or when a person asks.
     Stopped {
         /// The commit it is built on, once that was read.
         parent: Option<String>,
@@ -315,8 +341,31 @@ impl FilingState {
         match self {
             Self::Pending { .. } => "pending",
             Self::Filed { .. } => "filed",
+            Self::Merged { .. } => "merged",
+            Self::Declined { .. } => "declined",
             Self::Unneeded => "unneeded",
             Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// The commit that was filed.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Self::Filed { commit, .. } | Self::Merged { commit } | Self::Declined { commit } => {
+                Some(commit)
+            }
+            Self::Pending { .. } | Self::Unneeded | Self::Stopped { .. } => None,
+        }
+    }
+
+    /// When something is done about it next.
+    pub const fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Pending { next_try, .. } => Some(*next_try),
+            Self::Filed { next_look, .. } => Some(*next_look),
+            Self::Merged { .. } | Self::Declined { .. } | Self::Unneeded | Self::Stopped { .. } => {
+                None
+            }
         }
     }
 }

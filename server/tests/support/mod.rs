@@ -6,6 +6,8 @@
 )]
 #![allow(missing_docs, reason = "for tests only")]
 
+pub mod repository;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use tonic::{Request, Status};
 /// Tuesday, 2024-03-05, 10:00 UTC.
 pub const TUESDAY_TEN: Timestamp = Timestamp::from_unix_ms(1_709_632_800_000);
 pub const SET: &str = "set";
+pub const FORGE: &str = "requirements";
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -50,6 +53,16 @@ pub struct Server {
 pub struct Environment {
     pub id: String,
     pub token: String,
+}
+
+/// A file on `master` of the forge [`FORGE`].
+pub fn source(path: &str) -> proto::Source {
+    proto::Source {
+        forge: FORGE.to_owned(),
+        branch: "master".to_owned(),
+        path: path.to_owned(),
+        ..Default::default()
+    }
 }
 
 pub fn with_token<T>(message: T, token: &str) -> Request<T> {
@@ -87,14 +100,23 @@ impl Server {
         repository: Option<&str>,
         only_when_asked: bool,
     ) -> Self {
-        let forges: Vec<ForgeConfig> = repository
-            .map(|url| ForgeConfig::git("requirements".parse().expect("a name"), url))
-            .into_iter()
-            .collect();
+        let forge = repository.map(|url| ForgeConfig::git(FORGE.parse().expect("a name"), url));
+        let source = repository.map(|_| source("upper-constraints.txt"));
+        Self::start_on(dir, pins, forge, source, only_when_asked).await
+    }
+
+    /// The same, with any forge of the name [`FORGE`].
+    pub async fn start_on(
+        dir: &Path,
+        pins: &str,
+        forge: Option<ForgeConfig>,
+        source: Option<proto::Source>,
+        only_when_asked: bool,
+    ) -> Self {
         let config = Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.to_owned(),
-            forges,
+            forges: forge.into_iter().collect(),
             ..Config::default()
         };
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
@@ -116,16 +138,13 @@ impl Server {
             .token("manager", proto::Role::ReleaseManager, "")
             .await;
         server.team = server.token("team", proto::Role::Environment, "").await;
-        let source = repository.map(|_| proto::Source {
-            forge: "requirements".to_owned(),
-            branch: "master".to_owned(),
-            path: "upper-constraints.txt".to_owned(),
-        });
         server
             .create_set(SET, proto::Policy::default(), source)
             .await
             .expect("creates");
-        server.import(SET, pins).await.expect("imports");
+        if !pins.is_empty() {
+            server.import(SET, pins).await.expect("imports");
+        }
         server
     }
 

@@ -2,11 +2,26 @@
 
 use super::fence::{fence, inline, one_line};
 use super::key::{FilingKey, Kind, PackageChange};
-use super::wrap::wrap;
+use super::template::{Filling, Template};
+use super::wrap::{is_trailer, wrap};
 use crate::numbers::{percent, ratio, thousands};
 
 /// The largest message, in bytes; what does not fit is counted instead of listed.
-pub const MESSAGE_BYTES_MAX: usize = 6 * 1024 + 256;
+pub const MESSAGE_BYTES_MAX: usize = 7 * 1024 + 512;
+
+/// Further trailers, at most, and the longest one, in bytes.
+const FURTHER_TRAILERS_MAX: usize = 5;
+const FURTHER_TRAILER_BYTES_MAX: usize = 200;
+/// Trailers that say what the change is: nobody else may give them.
+const OWN_TRAILERS: [&str; 7] = [
+    "change-id",
+    "filing-id",
+    "reverts-pin",
+    "reverts-pin-unlisted",
+    "sets-pin",
+    "sets-pin-unlisted",
+    "rollout",
+];
 
 const SUBJECT_CHARS_MAX: usize = 72;
 const LIST_BYTES_MAX: usize = 1000;
@@ -90,6 +105,47 @@ pub struct Wording {
     pub link: Option<String>,
     /// What environments wrote; it is fenced.
     pub free_text: Option<String>,
+    /// The subject as the project's convention has it; none: ours.
+    pub subject: Option<Template>,
+    /// Lines that the project wants among the trailers; see [`check_trailers`].
+    pub trailers: Vec<String>,
+}
+
+/// Why lines cannot stand among the trailers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTrailer {
+    /// Too many.
+    #[error("{0} lines; at most {FURTHER_TRAILERS_MAX}")]
+    TooMany(usize),
+    /// Not a trailer.
+    #[error(
+        "`{0}` is no trailer; write `Token: value` on one line of at most {FURTHER_TRAILER_BYTES_MAX} bytes"
+    )]
+    NoTrailer(String),
+    /// One of those that say what the change is.
+    #[error("`{0}` is a trailer that the change itself gives")]
+    Own(String),
+}
+
+/// Whether the lines can stand among the trailers of a message.
+///
+/// # Errors
+/// What is wrong with the first one that cannot.
+pub fn check_trailers(lines: &[String]) -> Result<(), InvalidTrailer> {
+    if lines.len() > FURTHER_TRAILERS_MAX {
+        return Err(InvalidTrailer::TooMany(lines.len()));
+    }
+    for line in lines {
+        let token = line.split(':').next().unwrap_or_default().trim();
+        let is_line = line.len() <= FURTHER_TRAILER_BYTES_MAX && !line.contains(char::is_control);
+        if !is_line || !is_trailer(line) {
+            return Err(InvalidTrailer::NoTrailer(one_line(line, WORD_BYTES_MAX)));
+        }
+        if OWN_TRAILERS.contains(&token.to_ascii_lowercase().as_str()) {
+            return Err(InvalidTrailer::Own(token.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 /// The message of a commit.
@@ -135,6 +191,9 @@ fn subject(wording: &Wording, changes: &[PackageChange]) -> String {
         Kind::Complete => ("build(deps)", "move"),
     };
     let rollout = one_line(&wording.rollout, WORD_BYTES_MAX);
+    if let Some(template) = &wording.subject {
+        return from_template(template, wording, changes);
+    }
     let [change] = changes else {
         return format!(
             "{scope}: {verb} {} packages of rollout {rollout}",
@@ -153,6 +212,33 @@ fn subject(wording: &Wording, changes: &[PackageChange]) -> String {
         full,
         |best, shorter| if fits(&best) { best } else { shorter },
     )
+}
+
+fn from_template(template: &Template, wording: &Wording, changes: &[PackageChange]) -> String {
+    let (package, from, to, what) = match (changes, wording.kind) {
+        ([change], _) => (
+            package(change),
+            version(&change.from_version),
+            version(&change.to_version),
+            moved(change),
+        ),
+        (_, kind) => {
+            let packages = format!("{} packages", changes.len());
+            let what = format!("{packages} of rollout {}", wording.rollout);
+            let (from, to) = match kind {
+                Kind::RollBack => ("candidate", "baseline"),
+                Kind::Complete => ("baseline", "candidate"),
+            };
+            (packages, from.to_owned(), to.to_owned(), what)
+        }
+    };
+    template.fill(&Filling {
+        package: &package,
+        from: &from,
+        to: &to,
+        what: &what,
+        wording,
+    })
 }
 
 fn package(change: &PackageChange) -> String {
@@ -368,15 +454,16 @@ fn trailers(wording: &Wording, changes: &[PackageChange], key: &FilingKey) -> St
         format!("{token}-Unlisted: {left}")
     });
     let rollout = one_line(&wording.rollout, WORD_BYTES_MAX);
-    [
+    let own = [
         format!("Filing-Id: {key}"),
         pins,
         format!("Rollout: {rollout}"),
-    ]
-    .into_iter()
-    .filter(|line| !line.is_empty())
-    .collect::<Vec<_>>()
-    .join("\n")
+    ];
+    own.into_iter()
+        .chain(wording.trailers.iter().cloned())
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

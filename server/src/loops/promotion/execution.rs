@@ -206,7 +206,10 @@ impl Promotion {
             fingerprints: &fingerprints,
             together_with: None,
         };
-        filing::intend(&mut draft, &snapshot, &intent);
+        // What the repository itself asked for stands there already.
+        if rollout.origin.is_none() {
+            filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
+        }
         self.write(rollout, next, Step::Complete, reason, actor, draft, now)
             .await?;
         self.controller.wake_filing();
@@ -235,7 +238,7 @@ impl Promotion {
             fingerprints: &fingerprints,
             together_with: survivor,
         };
-        let filing = filing::intend(&mut draft, &snapshot, &intent);
+        let filing = filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
         self.controller
             .put_blocks(&mut draft, &snapshot, rollout, &reason, survivor, now);
         if let Some(survivor) = survivor {

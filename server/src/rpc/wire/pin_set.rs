@@ -4,7 +4,7 @@ use pinion_core::constraints;
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_ecosystem, from_policy, from_timestamp, name};
-use crate::controller::{Import, UnkeptLines};
+use crate::controller::{Following, Import, UnkeptLines};
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
 
@@ -16,11 +16,15 @@ pub(crate) fn source(source: proto::Source) -> Result<SourceRecord, Unreadable> 
         forge,
         branch,
         path,
+        exclusions_path,
+        follow,
     } = source;
     Ok(SourceRecord {
         forge: name("source.forge", &forge)?,
         branch,
         path,
+        exclusions_path: Some(exclusions_path).filter(|path| !path.is_empty()),
+        follow,
     })
 }
 
@@ -53,7 +57,11 @@ pub(crate) fn import(request: proto::ImportPinsRequest) -> Result<Import, Unread
     })
 }
 
-pub(crate) fn pin_set(entry: &PinSetEntry, snapshot: &Snapshot) -> proto::PinSet {
+pub(crate) fn pin_set(
+    entry: &PinSetEntry,
+    snapshot: &Snapshot,
+    following: Option<&Following>,
+) -> proto::PinSet {
     let PinSetRecord {
         name,
         ecosystem,
@@ -78,6 +86,20 @@ pub(crate) fn pin_set(entry: &PinSetEntry, snapshot: &Snapshot) -> proto::PinSet
         environment_count: environments,
         reporting_environment_count: reporting,
         open_rollout_count: u32::try_from(snapshot.open_rollouts(name).len()).unwrap_or(u32::MAX),
+        following: following.map(from_following),
+    }
+}
+
+fn from_following(following: &Following) -> proto::Following {
+    let Following {
+        commit,
+        read_at,
+        problem,
+    } = following;
+    proto::Following {
+        commit: commit.clone(),
+        read_time: read_at.map(from_timestamp),
+        problem: problem.clone(),
     }
 }
 
@@ -86,11 +108,15 @@ fn from_source(source: &SourceRecord) -> proto::Source {
         forge,
         branch,
         path,
+        exclusions_path,
+        follow,
     } = source;
     proto::Source {
         forge: forge.to_string(),
         branch: branch.clone(),
         path: path.clone(),
+        exclusions_path: exclusions_path.clone().unwrap_or_default(),
+        follow: *follow,
     }
 }
 

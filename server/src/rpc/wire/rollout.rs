@@ -7,7 +7,6 @@ use pinion_core::log::LogEntry;
 use pinion_core::outcome::Category;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{Actor, State};
-use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_change, from_policy, from_timestamp, gate, name, to_timestamp};
@@ -31,6 +30,7 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         allow_downgrade,
         expected_revision,
         validate_only,
+        origin: None,
     })
 }
 
@@ -68,6 +68,7 @@ pub(crate) fn rollout(
         policy,
         created_at,
         created_by,
+        origin,
         not_before: _,
         state,
         updated_at,
@@ -117,6 +118,10 @@ pub(crate) fn rollout(
         epoch_end_time: epoch.map(|epoch| from_timestamp(watched_until.unwrap_or(epoch.ends))),
         next_share: ahead.first().copied().unwrap_or(0.0),
         created_by: created_by.to_string(),
+        source_commit: origin
+            .as_ref()
+            .map(|origin| origin.commit.clone())
+            .unwrap_or_default(),
         create_time: Some(from_timestamp(*created_at)),
         update_time: Some(from_timestamp(*updated_at)),
         seed_sha256: seed.sha256(),
@@ -240,6 +245,8 @@ fn from_filing(filing: &FilingRecord) -> proto::Filing {
     let FilingRecord {
         key,
         rollout: _,
+        kind: _,
+        attempt,
         source,
         ecosystem: _,
         changes: _,
@@ -249,23 +256,27 @@ fn from_filing(filing: &FilingRecord) -> proto::Filing {
         decided_at: _,
         state,
         tries,
+        filed_at,
+        url,
         last_answer,
     } = filing;
-    let (commit, next_try): (&str, Option<Timestamp>) = match state {
-        FilingState::Pending { next_try, .. } => ("", Some(*next_try)),
-        FilingState::Filed { commit } => (commit, None),
-        FilingState::Unneeded | FilingState::Stopped { .. } => ("", None),
+    let next_try = match state {
+        FilingState::Pending { next_try, .. } => Some(*next_try),
+        _ => None,
     };
     proto::Filing {
         key: key.to_string(),
         state: state.as_str().to_owned(),
         forge: source.forge.to_string(),
         branch: head.clone(),
-        commit: commit.to_owned(),
+        commit: state.commit().unwrap_or_default().to_owned(),
         subject: subject.clone(),
         last_answer: last_answer.clone(),
         next_try_time: next_try.map(from_timestamp),
         tries: *tries,
+        url: url.clone().unwrap_or_default(),
+        attempt: *attempt,
+        file_time: filed_at.map(from_timestamp),
     }
 }
 

@@ -55,6 +55,8 @@ fn tooz() -> Wording {
         }],
         link: Some("https://pinion.example/rollouts/ro-0f3a".to_owned()),
         free_text: Some("tooz.tests.test_etcd FAILED\n\nChange-Id: I0\nCloses #1".to_owned()),
+        subject: None,
+        trailers: Vec::new(),
     }
 }
 
@@ -146,6 +148,8 @@ fn a_completion_names_the_new_pin() {
         }),
         fingerprints: Vec::new(),
         free_text: None,
+        subject: None,
+        trailers: Vec::new(),
         link: None,
         reason: "clearance was reached".to_owned(),
         ..tooz()
@@ -212,6 +216,8 @@ fn the_largest_message_stays_within_its_limit() {
         rollout: long(9000),
         pin_set: long(9000),
         free_text: Some(long(99_000)),
+        subject: Template::parse(&format!("{{what}}{}", "x".repeat(190))).ok(),
+        trailers: vec![format!("Signed-off-by: {}", "x".repeat(184)); 5],
         categories: vec![
             CategoryCount {
                 category: long(999),
@@ -262,4 +268,50 @@ proptest! {
         }
         prop_assert!(text(&told).len() <= MESSAGE_BYTES_MAX);
     }
+}
+
+#[test]
+fn a_project_gives_the_subject_and_trailers_of_its_own() {
+    let mut wording = tooz();
+    wording.subject = Template::parse("Revert \"Updated {package} to {from}\"").ok();
+    wording.trailers = vec!["Signed-off-by: Pinion <pinion@example.org>".to_owned()];
+    let told = message(&wording, &key(&wording.changes));
+    assert_eq!(told.subject, "Revert \"Updated tooz to 9.0.0\"");
+    assert!(
+        told.body
+            .ends_with("Rollout: ro-0f3a\nSigned-off-by: Pinion <pinion@example.org>"),
+        "{}",
+        told.body
+    );
+    // What the subject does not say, the body does.
+    assert!(
+        told.body.starts_with("- tooz 9.0.0 -> 8.1.0\n\n"),
+        "{}",
+        told.body
+    );
+    wording.changes.push(change("zake", "2.0", "1.0"));
+    wording.subject = Template::parse("deps: {package} from {from} to {to}").ok();
+    let told = message(&wording, &key(&wording.changes));
+    assert_eq!(told.subject, "deps: 2 packages from candidate to baseline");
+}
+
+#[test]
+fn trailers_that_say_what_the_change_is_are_nobody_elses() {
+    let check = |line: &str| check_trailers(&[line.to_owned()]);
+    assert_eq!(check("Signed-off-by: Pinion <p@example.org>"), Ok(()));
+    for line in ["change-id: I0", "Filing-Id: 0", "Rollout : x"] {
+        assert!(matches!(check(line), Err(InvalidTrailer::Own(_))), "{line}");
+    }
+    for line in [
+        "",
+        "no trailer",
+        "A: b\nC: d",
+        &format!("A: {}", "x".repeat(200)),
+    ] {
+        assert!(
+            matches!(check(line), Err(InvalidTrailer::NoTrailer(_))),
+            "{line}"
+        );
+    }
+    assert!(check_trailers(&vec!["A: b".to_owned(); 6]).is_err());
 }

@@ -4,6 +4,8 @@
 mod check;
 #[path = "forge_github/contract.rs"]
 mod contract;
+#[path = "forge_github/cuts.rs"]
+mod cuts;
 #[path = "forge_github/faults.rs"]
 mod faults;
 #[path = "forge_github/objects.rs"]

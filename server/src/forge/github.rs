@@ -26,7 +26,8 @@ use super::{
 /// A repository on GitHub that changes are put forward in as pull requests.
 #[derive(Debug)]
 struct Github {
-    place: Place,
+    /// Such as `openstack/requirements`.
+    project: String,
     rest: Rest,
     author: Signature,
     labels: Vec<String>,
@@ -43,7 +44,7 @@ pub(super) fn open(config: &ForgeConfig, _folder: &Path) -> Result<Arc<dyn Forge
     let (reviewers, teams) = place.reviewers(config)?;
     Ok(Arc::new(Github {
         rest: Rest::open(config, &place)?,
-        place,
+        project: place.project,
         author: config.author(),
         labels: config.labels.clone(),
         reviewers,
@@ -55,7 +56,7 @@ pub(super) fn open(config: &ForgeConfig, _folder: &Path) -> Result<Arc<dyn Forge
 #[async_trait]
 impl Forge for Github {
     fn project(&self) -> &str {
-        &self.place.project
+        &self.project
     }
 
     fn author(&self) -> &Signature {
@@ -79,7 +80,7 @@ impl Forge for Github {
 
     async fn ensure_change(&self, change: &Change) -> Result<Filed, Error> {
         check_change(change)?;
-        if let Some(pull) = self.rest.pull(&self.place, &change.head).await? {
+        if let Some(pull) = self.rest.pull(&change.head).await? {
             return Ok(self.filed(change, pull, FiledOutcome::Existed).await);
         }
         let tip = self.rest.tip(&change.branch).await?;
@@ -104,7 +105,7 @@ impl Forge for Github {
     async fn state(&self, change: &FiledChange) -> Result<ChangeState, Error> {
         check_branch(&change.branch)?;
         check_branch(&change.head)?;
-        if let Some(pull) = self.rest.pull(&self.place, &change.head).await? {
+        if let Some(pull) = self.rest.pull(&change.head).await? {
             return Ok(pull.state(&change.branch));
         }
         // What the branch held before there was a pull request has none.
@@ -196,7 +197,7 @@ impl Github {
                 commit,
                 &format!("the target branch holds it already ({words})"),
             )),
-            PullMade::Refused(refusal) => match self.rest.pull(&self.place, &change.head).await? {
+            PullMade::Refused(refusal) => match self.rest.pull(&change.head).await? {
                 Some(pull) => Ok(self.filed(change, pull, FiledOutcome::Created).await),
                 None => Err(refusal),
             },

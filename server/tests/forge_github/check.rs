@@ -1,10 +1,10 @@
 //! What a check finds, and that it files nothing.
 
-use pinion_server::forge::{Finding, Target};
+use pinion_server::forge::{Finding, ForgeConfig, Target, open};
 
 use super::repository::PINS;
 use super::stand_in::Github;
-use super::{forge, work};
+use super::{config, forge, work};
 
 fn target() -> Target {
     Target {
@@ -74,7 +74,7 @@ async fn what_is_missing_is_said() {
         found(&findings, "log in").as_deref(),
         Ok("the token is of an installation of an app")
     );
-    assert!(missing("see when the token ends").contains("it ends on 2001-12-31"));
+    assert!(missing("see when the token ends").contains("it ended on 2001-12-31"));
     assert!(missing("push a branch").contains("the token needs `contents=write`"));
     assert!(missing("open a pull request").contains("the token needs `pull_requests=write`"));
     github.state().may_push = false;
@@ -88,6 +88,17 @@ async fn what_is_missing_is_said() {
     let findings = forge.check(None).await;
     let archived = found(&findings, "reach the repository").clone();
     assert!(archived.expect_err("archived").contains("is archived"));
+    let config = ForgeConfig {
+        project: Some("Acme/pins".into()),
+        ..config(&github, &work)
+    };
+    let other = open(&config, work.path()).expect("a forge");
+    let findings = other.check(None).await;
+    let name = found(&findings, "reach the repository").clone();
+    assert!(
+        name.expect_err("another name")
+            .contains("GitHub calls it `acme/pins`")
+    );
     github.state().token = "other".into();
     for finding in forge.check(Some(&target())).await {
         let answer = finding.found.expect_err("no login");

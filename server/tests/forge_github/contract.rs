@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::repository::PINS;
 use super::stand_in::{Asked, Github};
-use super::{config, sought, work};
+use super::{config, forge, sought, work};
 
 /// What is used, as GitHub describes it.
 const USED: [(&str, &[&str]); 16] = [
@@ -104,7 +104,7 @@ impl Prism {
 
     /// What does not fit in the request, in words.
     async fn refusal(&self, asked: &Asked) -> Option<String> {
-        let target = asked.target.trim_start_matches("/api/v3");
+        let target = asked.target();
         if let Some(unknown) = self.unknown_query(&asked.method, target) {
             return Some(format!("the query has an unknown `{unknown}`"));
         }
@@ -130,12 +130,7 @@ impl Prism {
     /// Prism lets pass what nobody describes in a query.
     fn unknown_query(&self, method: &Method, target: &str) -> Option<String> {
         let (path, query) = target.split_once('?')?;
-        let is_like = |template: &str| {
-            let (one, two) = (template.split('/'), path.split('/'));
-            one.clone().count() == two.clone().count()
-                && one.zip(two).all(|(a, b)| a == b || a.starts_with('{'))
-        };
-        let (template, _) = USED.iter().find(|(template, _)| is_like(template))?;
+        let template = template_of(path)?;
         let method = method.as_str().to_lowercase();
         let described: BTreeSet<&str> = self.contract["paths"][template][&method]["parameters"]
             .as_array()?
@@ -149,6 +144,24 @@ impl Prism {
             .find(|name| !described.contains(name))
             .map(str::to_owned)
     }
+}
+
+impl Asked {
+    /// Its path and query as GitHub has them.
+    fn target(&self) -> &str {
+        self.target.trim_start_matches("/api/v3")
+    }
+}
+
+/// Which of the described paths it is.
+fn template_of(path: &str) -> Option<&'static str> {
+    let is_like = |template: &str| {
+        let (one, two) = (template.split('/'), path.split('/'));
+        one.clone().count() == two.clone().count()
+            && one.zip(two).all(|(a, b)| a == b || a.starts_with('{'))
+    };
+    let mut templates = USED.iter().map(|(template, _)| *template);
+    templates.find(|template| is_like(template))
 }
 
 /// The program, and GitHub's description beside it.
@@ -214,29 +227,39 @@ fn make_strict(schema: &mut Value) {
     }
 }
 
-/// Every request that the forge makes, of each kind one.
+/// Every request that the forge makes: it files, completes a pull request that is there, and checks.
 async fn every_request() -> Vec<Asked> {
-    let (github, work) = (Github::start().await, work());
-    let config = ForgeConfig {
-        labels: vec!["rollback".into()],
-        reviewers: vec!["ada".into(), "acme/release".into()],
-        ..config(&github, &work)
-    };
-    let forge = open(&config, work.path()).expect("a forge");
+    let (github, other, work) = (Github::start().await, Github::start().await, work());
+    let filing = forge(&github, &work);
     let change = github.repository.rollback();
     // The branch moves on, so that histories are compared.
     github.repository.commit("master", &[("README", b"more")]);
-    let filed = forge.ensure_change(&change).await.expect("filed");
-    let state = forge.state(&sought(&change, &filed.commit)).await;
-    state.expect("a state");
+    let completing = ForgeConfig {
+        labels: vec!["rollback".into()],
+        reviewers: vec!["ada".into(), "acme/release".into()],
+        ..config(&other, &work)
+    };
+    let completing = open(&completing, work.path()).expect("a forge");
+    let there = other.repository.rollback();
+    other.open_pull(&there);
+    other.state().is_app = true;
+    let checking = forge(&other, &work);
     let target = Target {
         branch: "master".into(),
         path: PINS.into(),
     };
-    github.state().is_app = true;
-    forge.check(Some(&target)).await;
-    let asked = github.state().asked.clone();
-    asked
+    let (filed, completed, _) = tokio::join!(
+        filing.ensure_change(&change),
+        completing.ensure_change(&there),
+        checking.check(Some(&target))
+    );
+    completed.expect("completed");
+    let filed = sought(&change, &filed.expect("filed").commit);
+    filing.state(&filed).await.expect("a state");
+    [&github, &other]
+        .iter()
+        .flat_map(|github| github.state().asked.clone())
+        .collect()
 }
 
 #[tokio::test]
@@ -250,7 +273,16 @@ async fn every_request_is_as_github_describes_it() {
         let body = String::from_utf8_lossy(&asked.body);
         assert_eq!(refusal, None, "{} {} {body}", asked.method, asked.target);
     }
-    assert!(asked.len() > 20, "{}", asked.len());
+    for (template, methods) in USED {
+        for method in methods {
+            let is_it = |asked: &Asked| {
+                let path = asked.target().split('?').next().unwrap_or_default();
+                asked.method.as_str().eq_ignore_ascii_case(method)
+                    && template_of(path) == Some(template)
+            };
+            assert!(asked.iter().any(is_it), "no {method} {template}");
+        }
+    }
     a_wrong_request_is_seen(&prism, &asked).await;
 }
 

@@ -327,11 +327,13 @@ impl Github {
                 403,
                 "You must authenticate with an installation access token in order to list repositories for an installation.",
             ),
-            (_, ["repos", OWNER, NAME, rest @ ..]) => match method.as_str() {
-                "GET" => self.look(rest, &query),
-                "POST" => self.write(rest, &sent),
-                _ => Reply::not_found(),
-            },
+            (_, ["repos", owner, NAME, rest @ ..]) if owner.eq_ignore_ascii_case(OWNER) => {
+                match method.as_str() {
+                    "GET" => self.look(rest, &query),
+                    "POST" => self.write(rest, &sent),
+                    _ => Reply::not_found(),
+                }
+            }
             _ => Reply::not_found(),
         }
     }

@@ -36,10 +36,9 @@ impl Github {
             (None, Err(_)) => String::new(),
         };
         let is_seen = overview.is_ok();
-        findings.push(Finding::new(
-            "reach the repository",
-            overview.and_then(|overview| self.usable(&overview)),
-        ));
+        let usable = overview.and_then(|overview| self.usable(&overview));
+        let is_usable = usable.is_ok();
+        findings.push(Finding::new("reach the repository", usable));
         if !is_seen {
             return findings;
         }
@@ -52,11 +51,13 @@ impl Github {
                 protected,
             ));
         }
-        findings.push(Finding::new("push a branch", self.may_push().await));
-        findings.push(Finding::new(
-            "open a pull request",
-            self.may_open(&base).await,
-        ));
+        if is_usable {
+            findings.push(Finding::new("push a branch", self.may_push().await));
+            findings.push(Finding::new(
+                "open a pull request",
+                self.may_open(&base).await,
+            ));
+        }
         findings
     }
 
@@ -79,6 +80,12 @@ impl Github {
 
     fn usable(&self, overview: &Overview) -> Result<String, Error> {
         let name = &overview.full_name;
+        if *name != self.project {
+            // Pull requests are looked for by the owner's name.
+            return Err(Error::stopped(format!(
+                "GitHub calls it `{name}`; write `project` so"
+            )));
+        }
         if overview.archived {
             return Err(Error::stopped(format!(
                 "`{name}` is archived and takes no changes"
@@ -147,11 +154,13 @@ fn remaining(text: &str, now: Timestamp) -> Result<String, String> {
     let left = end.duration_since(now);
     let days = left.as_hours() / 24;
     let date = end.strftime("%Y-%m-%d %H:%M UTC");
-    match left < LIFETIME_MIN {
-        true => Err(format!(
-            "it ends on {date}, in {days} days; make a new one and put it in its place"
-        )),
-        false => Ok(format!("it ends on {date}, in {days} days")),
+    let next = "make a new one and put it in its place";
+    if left.is_negative() {
+        Err(format!("it ended on {date}, says GitHub; {next}"))
+    } else if left < LIFETIME_MIN {
+        Err(format!("it ends on {date}, in {days} days; {next}"))
+    } else {
+        Ok(format!("it ends on {date}, in {days} days"))
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) struct Rest {
     /// Such as `/repos/openstack/requirements`.
     repository: String,
     project: String,
+    owner: String,
     /// When the last request that wrote ended; whoever holds it has the turn.
     last_write: Mutex<Option<Instant>>,
 }
@@ -218,6 +219,7 @@ impl Rest {
             api: Api::open(config, &place.api_url, Scheme::Bearer)?,
             repository: format!("/repos/{}", place.project),
             project: place.project.clone(),
+            owner: place.owner.clone(),
             last_write: Mutex::default(),
         })
     }
@@ -365,10 +367,10 @@ impl Rest {
     }
 
     /// The pull request of a branch of this repository: of several an open one, else a merged one.
-    pub(super) async fn pull(&self, place: &Place, head: &str) -> Result<Option<Pull>, Error> {
+    pub(super) async fn pull(&self, head: &str) -> Result<Option<Pull>, Error> {
         let path = format!(
             "/pulls?state=all&per_page=100&head={}",
-            encoded(&format!("{}:{head}", place.owner))
+            encoded(&format!("{}:{head}", self.owner))
         );
         let answer = self.get(&path).await?;
         let pulls: Vec<Pull> = self.found(&answer, || refusal(&answer)).await?;

@@ -8,6 +8,7 @@
 mod gerrit;
 mod git;
 mod gitea;
+mod github;
 mod gitlab;
 mod http;
 mod repository;

@@ -9,7 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub(super) use reqwest::Method;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -70,7 +72,9 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Its body.
     pub(super) body: Vec<u8>,
-    words: String,
+    headers: HeaderMap,
+    asked: String,
+    secret: Option<Arc<Secret>>,
 }
 
 impl Request {
@@ -108,6 +112,15 @@ impl Request {
         self.headers.push((name, value));
         self
     }
+
+    /// Whether it alters nothing.
+    pub(super) fn is_read(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(other, _)| name == *other)
+    }
 }
 
 impl Answer {
@@ -116,10 +129,23 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// A header, where it is there and readable.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// What was asked and answered, in words: for errors.
     pub(super) fn words(&self) -> String {
-        let said = condense(&String::from_utf8_lossy(&self.body));
-        format!("{} answered {}: {said}", self.words, self.status)
+        self.words_of(&String::from_utf8_lossy(&self.body))
+    }
+
+    /// The same with these words in place of the body.
+    pub(super) fn words_of(&self, body: &str) -> String {
+        let said = match body.trim() {
+            "" => "nothing".to_owned(),
+            body => condense(&redact(self.secret.as_deref(), body)),
+        };
+        format!("{} answered {}: {said}", self.asked, self.status)
     }
 
     /// Its body, which must be JSON of this shape.
@@ -139,6 +165,12 @@ impl Answer {
                 self.words()
             ))
         })
+    }
+
+    /// Whether it is GitHub's refusal of too many requests, which may come without a header that says so.
+    fn is_rate_limit(&self) -> bool {
+        let body = String::from_utf8_lossy(&self.body).to_lowercase();
+        body.contains("rate limit") || body.contains("abuse detection")
     }
 
     /// The answer, which must be 2xx; else a lasting fault with the forge's words.
@@ -248,11 +280,10 @@ impl Api {
             request.method.clone(),
             format!("{}{}", self.base, request.path),
         );
-        for (name, value) in [(ACCEPT.as_str(), "application/json")]
-            .iter()
-            .filter(|(name, _)| !request.headers.iter().any(|(own, _)| own == name))
-            .chain(&request.headers)
-        {
+        if !request.has_header(&ACCEPT) {
+            builder = builder.header(ACCEPT, "application/json");
+        }
+        for (name, value) in &request.headers {
             builder = builder.header(*name, *value);
         }
         if let Some((name, value)) = secret.map(|secret| self.login(secret)).transpose()? {
@@ -297,6 +328,7 @@ impl Api {
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
             .map(str::to_owned);
+        let headers = response.headers().clone();
         let mut body = Vec::new();
         while let Some(chunk) = response
             .chunk()
@@ -314,30 +346,31 @@ impl Api {
         let answer = Answer {
             status,
             body,
-            words: format!("{} {path}", request.method),
+            headers,
+            asked: format!("{} {path}", request.method),
+            secret: self.secret.clone(),
         };
-        let words = || self.redact(&answer.words());
         match status {
             408 | 425 | 500 | 502 | 503 | 504 => Err(Error::Retry {
-                answer: words(),
+                answer: answer.words(),
                 retry_after: wait,
             }),
             429 => Err(Error::Retry {
-                answer: words(),
+                answer: answer.words(),
                 retry_after: Some(wait.unwrap_or(RATE_LIMIT_WAIT)),
             }),
-            403 if is_exhausted || wait.is_some() => Err(Error::Retry {
-                answer: words(),
+            403 if is_exhausted || wait.is_some() || answer.is_rate_limit() => Err(Error::Retry {
+                answer: answer.words(),
                 retry_after: Some(wait.unwrap_or(RATE_LIMIT_WAIT)),
             }),
             401 => Err(Error::stopped(format!(
                 "the forge does not take the login, which may be wrong or have expired: {}",
-                words()
+                answer.words()
             ))),
             300..=399 => Err(Error::stopped(format!(
                 "{}, a redirect to `{}`, which is not followed with a password; put the address it leads to into the \
                  configuration",
-                words(),
+                answer.words(),
                 target.map_or_else(|| "nowhere".to_owned(), |target| self.redact(&target))
             ))),
             _ => Ok(answer),
@@ -356,10 +389,14 @@ impl Api {
     }
 
     fn redact(&self, text: &str) -> String {
-        match &self.secret {
-            Some(secret) => secret.redact(text),
-            None => text.to_owned(),
-        }
+        redact(self.secret.as_deref(), text)
+    }
+}
+
+fn redact(secret: Option<&Secret>, text: &str) -> String {
+    match secret {
+        Some(secret) => secret.redact(text),
+        None => text.to_owned(),
     }
 }
 

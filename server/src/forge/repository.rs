@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 pub(super) use self::answer::condense;
 use self::answer::{Meaning, is_login_refused, of_failure, of_refusal};
 pub(super) use self::branch::other_push;
-use self::names::{check_branch, check_change, check_path};
+pub(super) use self::names::{check_branch, check_change, check_path};
 use self::program::{Call, Output, Program};
 use self::remote::Remote;
 pub(super) use self::remote::{is_loopback, without_userinfo};

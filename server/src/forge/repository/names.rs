@@ -6,7 +6,7 @@ const NAME_BYTES_MAX: usize = 200;
 const PATH_BYTES_MAX: usize = 1024;
 
 /// Refuses a change that git could not take, or could take for something else.
-pub(super) fn check_change(change: &Change) -> Result<(), Error> {
+pub(in crate::forge) fn check_change(change: &Change) -> Result<(), Error> {
     check_branch(&change.branch)?;
     check_branch(&change.head)?;
     let author = [&change.author.name, &change.author.email];
@@ -40,7 +40,7 @@ fn has_nul(change: &Change) -> bool {
 }
 
 /// Refuses what `git check-ref-format` refuses, names that could be options, and overlong ones.
-pub(super) fn check_branch(name: &str) -> Result<(), Error> {
+pub(in crate::forge) fn check_branch(name: &str) -> Result<(), Error> {
     let is_bad_char = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
     let is_bad_part =
         |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
@@ -61,7 +61,7 @@ pub(super) fn check_branch(name: &str) -> Result<(), Error> {
 }
 
 /// Refuses paths that lead out of the repository or into its own files.
-pub(super) fn check_path(path: &str) -> Result<(), Error> {
+pub(in crate::forge) fn check_path(path: &str) -> Result<(), Error> {
     let is_bad_part =
         |part: &str| matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git");
     let is_bad = path.len() > PATH_BYTES_MAX

@@ -1,5 +1,6 @@
 //! What a rollout does next, and why. Equal inputs give equal decisions.
 
+use crate::calendar::StandingFreeze;
 use crate::draw::Share;
 use crate::evidence::Evidence;
 use crate::gate::{Gate, GateState};
@@ -65,17 +66,37 @@ impl Decision {
     }
 }
 
-/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`; `gates`: those of its policy.
+/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`; `gates`: those of its policy, `freeze`: that
+/// of its pin set. Of a rollout that is only played it says what would be done.
 pub fn decide(
     rollout: &Rollout,
     evidence: &Evidence,
     gates: &[Gate],
     fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide_state(rollout, evidence, gates, fleet, freeze, now);
+    match rollout.is_shadow() {
+        true => Decision {
+            reason: decision.reason.in_shadow(),
+            ..decision
+        },
+        false => decision,
+    }
+}
+
+fn decide_state(
+    rollout: &Rollout,
+    evidence: &Evidence,
+    gates: &[Gate],
+    fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
     now: Timestamp,
 ) -> Decision {
     match &rollout.state {
-        State::Gating => decide_beginning(rollout, gates, fleet, now),
-        State::Baking => decide_epoch(rollout, evidence, now),
+        State::Gating => decide_beginning(rollout, gates, fleet, freeze, now),
+        State::Baking => decide_epoch(rollout, evidence, freeze, now),
         State::Paused { by } => harm(rollout, evidence, false)
             .unwrap_or_else(|| Decision::wait(Reason::Halted { by: by.to_string() })),
         State::Frozen { cause } => Decision::wait(Reason::Frozen {
@@ -101,7 +122,16 @@ pub fn less_exposed<'a>(one: &'a Rollout, other: &'a Rollout) -> &'a Rollout {
     if key(one) <= key(other) { one } else { other }
 }
 
-fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Timestamp) -> Decision {
+fn decide_beginning(
+    rollout: &Rollout,
+    gates: &[Gate],
+    fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
+    if let Some(wait) = unapproved(rollout) {
+        return wait;
+    }
     if let Some((until, package)) = &rollout.not_before
         && now < *until
     {
@@ -111,7 +141,7 @@ fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Times
         });
     }
     let wait = gated(gates, now).or_else(|| too_small(fleet));
-    if let Some(wait) = wait.or_else(|| closed(rollout, now)) {
+    if let Some(wait) = wait.or_else(|| closed(rollout, freeze, now)) {
         return wait;
     }
     let reason = Reason::Begun {
@@ -124,6 +154,19 @@ fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Times
         },
         None => Decision::wait(Reason::Ended),
     }
+}
+
+/// The wait for people.
+fn unapproved(rollout: &Rollout) -> Option<Decision> {
+    let missing = rollout.approvals_missing();
+    let names = rollout.approvals.iter();
+    (missing > 0).then(|| {
+        Decision::wait(Reason::ApprovalsOutstanding {
+            approved: names.map(|approval| approval.by.to_string()).collect(),
+            missing,
+            approvers: rollout.policy.approvers.clone(),
+        })
+    })
 }
 
 /// The wait for gates: until all have passed, and for a person once one has failed.
@@ -169,7 +212,12 @@ fn harm(rollout: &Rollout, evidence: &Evidence, may_pause: bool) -> Option<Decis
     })
 }
 
-fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decision {
+fn decide_epoch(
+    rollout: &Rollout,
+    evidence: &Evidence,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
     if let Some(decision) = harm(rollout, evidence, true) {
         return decision;
     }
@@ -194,7 +242,7 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
     if let Some(until) = rollout.watched_until.filter(|until| now < *until) {
         return Decision::wait(Reason::watched(evidence, until));
     }
-    if let Some(wait) = closed(rollout, now) {
+    if let Some(wait) = closed(rollout, freeze, now) {
         return wait;
     }
     if epoch.step == PathStep::Full {
@@ -270,7 +318,14 @@ fn too_small(fleet: &Fleet) -> Option<Decision> {
     })
 }
 
-fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {
+fn closed(rollout: &Rollout, freeze: Option<&StandingFreeze>, now: Timestamp) -> Option<Decision> {
+    if let Some(freeze) = freeze.filter(|freeze| freeze.holds(now)) {
+        return Some(Decision::wait(Reason::PinSetFrozen {
+            by: freeze.by.to_string(),
+            until: freeze.until,
+            words: freeze.reason.clone(),
+        }));
+    }
     let calendar = &rollout.policy.calendar;
     (!calendar.is_open(now)).then(|| {
         Decision::wait(Reason::CalendarClosed {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Share;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
 use pinion_core::pin::{Pin, Pins};
+use pinion_core::reason::Reason;
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{State, StateKind};
@@ -55,8 +57,8 @@ pub struct Explained {
     pub sentences: Vec<String>,
     /// What each rollout of the package means here.
     pub explanations: Vec<Explanation>,
-    /// Its blocked versions.
-    pub blocks: Vec<BlockRecord>,
+    /// Its blocked versions, each with how many more people have to ask before it is lifted.
+    pub blocks: Vec<(BlockRecord, u32)>,
 }
 
 /// What one rollout means for an environment.
@@ -198,12 +200,21 @@ impl Controller {
             .map(|block| BlockRecord::clone(&block.record))
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
-        let sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        let freeze = record.freeze.as_ref();
+        let freeze = freeze.filter(|freeze| freeze.holds(self.clock.now()));
+        let mut sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        sentences.extend(freeze.map(frozen));
         Ok(Explained {
             pins,
             sentences,
             explanations,
-            blocks,
+            blocks: blocks
+                .into_iter()
+                .map(|block| {
+                    let missing = self.lift_votes_missing(&block);
+                    (block, missing)
+                })
+                .collect(),
         })
     }
 
@@ -335,6 +346,12 @@ fn sentences(
         let changes = changes_in_words(rollout);
         match rollout.state.kind() {
             _ if explanation.exposed => {}
+            _ if rollout.is_shadow() => sentences.push(format!(
+                "rollout {} of {changes} is in shadow, {} at {}: it is only played, and nobody gets it",
+                rollout.id,
+                rollout.state.kind(),
+                rollout.share()
+            )),
             StateKind::Gating => sentences.push(format!(
                 "rollout {} of {changes} has not begun: nobody has it yet",
                 rollout.id
@@ -375,6 +392,16 @@ fn sentences(
         ));
     }
     sentences
+}
+
+/// A freeze that holds, in words.
+fn frozen(freeze: &StandingFreeze) -> String {
+    let reason = Reason::PinSetFrozen {
+        by: freeze.by.to_string(),
+        until: freeze.until,
+        words: freeze.reason.clone(),
+    };
+    format!("no share is raised now: {reason}")
 }
 
 fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, changes: &str) -> String {

@@ -490,6 +490,7 @@ async fn pin_sets_that_make_no_sense_are_refused() {
         forge: "nowhere".to_owned(),
         branch: "master".to_owned(),
         path: "x".to_owned(),
+        ..Default::default()
     };
     let refused = server
         .create_set("new", proto::Policy::default(), Some(source))

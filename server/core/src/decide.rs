@@ -337,9 +337,13 @@ fn closed(rollout: &Rollout, freeze: Option<&StandingFreeze>, now: Timestamp) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw::Seed;
     use crate::gate::{Failure, Lease, Report, Run};
     use crate::name::LeaseId;
     use crate::outcome::Category;
+    use crate::policy::Policy;
+    use crate::prediction::Prediction;
+    use crate::rollout::{ApprovalError, Lane};
     use crate::state::Actor;
     use std::time::Duration;
 
@@ -404,5 +408,123 @@ mod tests {
             wait.reason.to_string(),
             "the gate of neutron failed: 1 run failed with the candidate, the last in test; a person may promote it all the same, or stop it"
         );
+    }
+
+    /// A rollout that waits to begin, started by ann.
+    fn gating(policy: Policy) -> Rollout {
+        Rollout {
+            id: RolloutId::from_random([1; 8]),
+            pin_set: "mine".parse().expect("a name"),
+            changes: Vec::new(),
+            seed: Seed::from_random([1; 16]),
+            policy,
+            lane: Lane::Ordinary,
+            approvals: Vec::new(),
+            created_at: NOON,
+            created_by: person("ann"),
+            origin: None,
+            not_before: None,
+            state: State::Gating,
+            updated_at: NOON,
+            fleet: None,
+            epoch: None,
+            shares: Vec::new(),
+            prediction: None,
+            platforms: Vec::new(),
+            begun_after: 0,
+            watched: 0,
+            watched_until: None,
+            interfered: false,
+            restarts: Vec::new(),
+            overruled: None,
+            decisions: 1,
+            last_hash: String::new(),
+        }
+    }
+
+    fn person(name: &str) -> Actor {
+        Actor::Token(name.to_owned())
+    }
+
+    fn decided(rollout: &Rollout, freeze: Option<&StandingFreeze>, now: Timestamp) -> Decision {
+        let fleet = Fleet {
+            population: 100,
+            prediction: Prediction::from_history(&[0; 11], &[0; 5]),
+        };
+        decide(rollout, &Evidence::default(), &[], &fleet, freeze, now)
+    }
+
+    #[test]
+    fn different_people_approve_and_never_who_started_it() {
+        let policy = Policy {
+            approvals: 2,
+            ..Policy::default()
+        };
+        let rollout = gating(policy);
+        assert_eq!(decided(&rollout, None, NOON).action, Action::Wait);
+        let own = rollout.approve(&person("ann"), NOON);
+        assert_eq!(own, Err(ApprovalError::Own(person("ann"))));
+        let once = rollout.approve(&person("bob"), NOON).expect("another");
+        let twice = once.approve(&person("bob"), NOON);
+        assert_eq!(twice, Err(ApprovalError::Twice(person("bob"))));
+        let wait = decided(&once, None, NOON);
+        assert_eq!(
+            wait.reason.to_string(),
+            "1 more person must approve it before anybody gets it; bob did"
+        );
+        let both = once.approve(&person("cid"), NOON).expect("a third");
+        assert!(matches!(
+            decided(&both, None, NOON).action,
+            Action::Raise(..)
+        ));
+        let back = both.withdraw(&person("bob"), NOON).expect("has approved");
+        assert_eq!(back.approvals_missing(), 1);
+        assert_eq!(
+            back.withdraw(&person("bob"), NOON),
+            Err(ApprovalError::NotApproved(person("bob")))
+        );
+        let plain = gating(Policy::default());
+        assert_eq!(
+            plain.approve(&person("bob"), NOON),
+            Err(ApprovalError::NotAsked)
+        );
+    }
+
+    #[test]
+    fn a_freeze_of_the_pin_set_is_waited_for_while_it_holds() {
+        let rollout = gating(Policy::default());
+        let until = NOON.plus(Duration::from_secs(3600));
+        let freeze = StandingFreeze {
+            since: NOON,
+            until: Some(until),
+            by: person("bob"),
+            reason: "incident".to_owned(),
+        };
+        let wait = decided(&rollout, Some(&freeze), NOON);
+        assert_eq!(wait.action, Action::Wait);
+        assert_eq!(
+            wait.reason.to_string(),
+            "bob froze the pin set until 2024-03-05 13:00 UTC: incident"
+        );
+        assert!(matches!(
+            decided(&rollout, Some(&freeze), until).action,
+            Action::Raise(..)
+        ));
+    }
+
+    #[test]
+    fn what_is_only_played_is_decided_alike_and_says_so() {
+        let real = gating(Policy::default());
+        let played = gating(Policy {
+            shadow: true,
+            ..Policy::default()
+        });
+        let (real, played) = (decided(&real, None, NOON), decided(&played, None, NOON));
+        assert_eq!(real.action, played.action);
+        assert_eq!(
+            played.reason.to_string(),
+            format!("in shadow, nothing is served: {}", real.reason)
+        );
+        assert_eq!(played.reason.clone().in_shadow(), played.reason, "once");
     }
 }

@@ -424,6 +424,14 @@ impl Policy {
         }
     }
 
+    /// Every consumer that it names, for some candidate or for all; one may come twice.
+    pub fn consumers(&self) -> impl Iterator<Item = &ConsumerName> {
+        let rules = self.overrides.iter().map(|other| &other.rules);
+        let rules = rules.chain(&self.security);
+        let of_rules = rules.filter_map(|rules| rules.gates.as_ref()).flatten();
+        self.gates.iter().chain(of_rules)
+    }
+
     fn validate_approvals(&self) -> Result<(), InvalidPolicy> {
         let counts = [
             ("approvals", self.approvals, 0),

@@ -72,6 +72,8 @@ pub struct Explanation {
     pub next: Option<(Share, Option<Timestamp>)>,
     /// The environment's position; only once the rollout has ended.
     pub draw: Option<f64>,
+    /// What is waited for, while it is open and that is known.
+    pub waits_for: Option<String>,
 }
 
 impl Controller {
@@ -224,7 +226,10 @@ impl Controller {
         environment: Option<&EnvironmentEntry>,
     ) -> Explanation {
         let subject = environment.map(|environment| subject(&environment.stored.record));
-        let next = self.standing(&rollout.id).and_then(|standing| {
+        let standing = self.standing(&rollout.id);
+        let open = standing.as_ref().filter(|_| rollout.state.is_open());
+        let waits_for = open.map(|standing| standing.reason.to_string());
+        let next = standing.and_then(|standing| {
             let (_, share) = *standing.ahead.first()?;
             Some((share, rollout.epoch.as_ref().map(|epoch| epoch.ends)))
         });
@@ -235,6 +240,7 @@ impl Controller {
                 .filter(|_| !rollout.state.is_open())
                 .map(|subject| subject.draw(rollout).value()),
             rollout: Arc::clone(rollout),
+            waits_for,
         }
     }
 }
@@ -352,10 +358,14 @@ fn sentences(
                 rollout.state.kind(),
                 rollout.share()
             )),
-            StateKind::Gating => sentences.push(format!(
-                "rollout {} of {changes} has not begun: nobody has it yet",
-                rollout.id
-            )),
+            StateKind::Gating => {
+                let waits_for = explanation.waits_for.iter();
+                let waits_for: String = waits_for.map(|words| format!("; {words}")).collect();
+                sentences.push(format!(
+                    "rollout {} of {changes} has not begun: nobody has it yet{waits_for}",
+                    rollout.id
+                ));
+            }
             StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
                 sentences.push(not_exposed(rollout, environment, &changes));
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::RolloutState;
+use pinion_proto::v1::pin_service_client::PinServiceClient;
 use tonic::{Code, Status};
 
 use super::Stage;
@@ -72,6 +73,19 @@ async fn nothing_begins_until_different_people_have_approved() {
     assert_eq!(
         shown.reason,
         "2 people must approve it before anybody gets it; nobody has so far"
+    );
+
+    let request = proto::ExplainPinsRequest {
+        package: "requests".to_owned(),
+        ..Default::default()
+    };
+    let request = with_token(request, &stage.fleet[0].token);
+    let mut client = PinServiceClient::new(stage.server.channel.clone());
+    let why = client.explain_pins(request).await.unwrap().into_inner();
+    let words = why.sentences.join("\n");
+    assert!(
+        words.contains("nobody has it yet; 2 people must approve it"),
+        "{words}"
     );
 
     let own = stage.approve(&id, &stage.server.manager).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! Rules by package and step, and the lane for security fixes.
 
 use pinion_proto::v1 as proto;
+use pinion_proto::v1::gate_service_client::GateServiceClient;
 use pinion_proto::v1::{Bump, RolloutState};
 use tonic::Code;
 
@@ -63,6 +64,16 @@ async fn resolve(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_keeps_the_rules_of_its_packages_and_steps() {
     let stage = Stage::with(policy()).await;
+    let list = proto::ListGatesRequest {
+        consumer: "nova".to_owned(),
+        ..Default::default()
+    };
+    let list = with_token(list, &stage.server.manager);
+    let mut gates = GateServiceClient::new(stage.server.channel.clone());
+    gates
+        .list_gates(list)
+        .await
+        .expect("an override names the consumer");
     let started = stage
         .server
         .start_rollout("Oslo_Config", "1.1")

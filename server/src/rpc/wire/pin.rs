@@ -73,6 +73,7 @@ fn explanation(explanation: &Explanation) -> proto::Explanation {
         exposed,
         next,
         draw,
+        waits_for: _,
     } = explanation;
     proto::Explanation {
         rollout: rollout.id.to_string(),

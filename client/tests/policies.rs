@@ -244,6 +244,9 @@ async fn shadow_cannot_be_overlooked() {
         .await;
     assert_has(
         &history,
-        &["in shadow, nothing is served: a person asked for it"],
+        &[
+            "create (shadow)",
+            "in shadow, nothing is served: a person asked for it",
+        ],
     );
 }

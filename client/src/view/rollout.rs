@@ -192,8 +192,12 @@ pub(crate) fn decision(decision: &v1::Decision) -> String {
             percent(decision.share_after)
         ),
     };
+    let played = match decision.shadow {
+        true => " (shadow)",
+        false => "",
+    };
     let head = format!(
-        "{:>3}  {}  {}  {share}  by {}, epoch {}",
+        "{:>3}  {}  {}{played}  {share}  by {}, epoch {}",
         decision.sequence,
         show_time(decision.time.as_ref()),
         decision.action,

@@ -477,6 +477,8 @@ mod tests {
             decided(&both, None, NOON).action,
             Action::Raise(..)
         ));
+        let further = both.approve(&person("dan"), NOON);
+        assert_eq!(further, Err(ApprovalError::Enough));
         let back = both.withdraw(&person("bob"), NOON).expect("has approved");
         assert_eq!(back.approvals_missing(), 1);
         assert_eq!(

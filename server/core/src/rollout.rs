@@ -117,6 +117,9 @@ pub enum ApprovalError {
     /// One person is one approval.
     #[error("{0} has approved it already, and it takes different people")]
     Twice(Actor),
+    /// As many have approved it as its policy asks for.
+    #[error("it has all the approvals that it takes")]
+    Enough,
     /// There is nothing to take back.
     #[error("{0} has not approved it")]
     NotApproved(Actor),
@@ -280,13 +283,16 @@ impl Rollout {
     /// The rollout with a person's approval.
     ///
     /// # Errors
-    /// If it takes none, it is the second one of that person, that person started it, or it has begun.
+    /// If it takes none or no more, it is the second one of that person, that person started it, or it has begun.
     pub fn approve(&self, by: &Actor, now: Timestamp) -> Result<Self, ApprovalError> {
         self.check_approver(by)?;
         self.check(Step::Approve)?;
         let mut next = self.clone();
         if next.approvals.iter().any(|approval| approval.by == *by) {
             return Err(ApprovalError::Twice(by.clone()));
+        }
+        if self.approvals_missing() == 0 {
+            return Err(ApprovalError::Enough);
         }
         next.approvals.push(Approval {
             by: by.clone(),

@@ -167,6 +167,34 @@ async fn a_security_fix_is_sooner_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_leaves_no_room_for_its_rules_is_refused() {
+    let moment = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let freeze = |n: i64| proto::Freeze {
+        start_time: moment(n * 86_400),
+        end_time: moment((n + 1) * 86_400),
+        reason: "x".repeat(170),
+    };
+    let stage = Stage::with(proto::Policy {
+        calendar: Some(proto::Calendar {
+            freezes: (0..40).map(freeze).collect(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+    .await;
+    let names: Vec<String> = (0..12).map(|n| format!("{}{n}", "p".repeat(100))).collect();
+    let pins: String = names.iter().map(|name| format!("{name}==1.0\n")).collect();
+    stage.server.import(SET, &pins).await.unwrap();
+    let request = proto::CreateRolloutRequest {
+        candidates: names.iter().map(|name| candidate(name, "2.0")).collect(),
+        ..Default::default()
+    };
+    let refused = stage.create(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("past freezes"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_s_overrides_are_checked() {
     let stage = Stage::with(proto::Policy::default()).await;
     let with = |one: proto::PolicyOverride| proto::Policy {

@@ -455,7 +455,9 @@ impl Promotion {
         let after = logged(&mut draft, Some(before), after, note, now);
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
         controller.commit(draft).await?;
-        controller.metrics.decision(step.as_str());
+        controller
+            .metrics
+            .decision(step.as_str(), after.is_shadow());
         tracing::info!(rollout = %after.id, action = step.as_str(), actor = %actor, share = after.share().value(), reason = sentence, "decided");
         Ok(after)
     }

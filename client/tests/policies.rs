@@ -220,7 +220,8 @@ async fn a_freeze_is_set_shown_and_taken_away() {
         &place.i("pin-set list").await,
         &["until 2024-03-06 08:00 UTC"],
     );
-    place.i("rollout start mine six==1.0.1").await;
+    let started = place.i("rollout start mine six==1.0.1").await;
+    assert_has(&started, &["FROZEN until 2024-03-06 08:00 UTC, by me"]);
     let unfrozen = place.i("pin-set unfreeze mine").await;
     assert!(!unfrozen.contains("FROZEN"), "{unfrozen}");
 }

@@ -52,7 +52,7 @@ pub(crate) fn pin_set(set: &v1::PinSet) -> String {
 }
 
 /// A freeze, in words.
-fn frozen(freeze: &v1::PinSetFreeze) -> String {
+pub(super) fn frozen(freeze: &v1::PinSetFreeze) -> String {
     let until = match &freeze.end_time {
         Some(end) => format!("until {}", show_time(Some(end))),
         None => "until it is unfrozen".to_owned(),

@@ -8,6 +8,7 @@ use crate::table::Table;
 use crate::terminal::clean;
 use crate::times::show_time;
 
+use super::pin_set::frozen;
 use super::{changes, facts, gate_standing, next_share, percent};
 
 /// What a rollout tries.
@@ -104,6 +105,10 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
                 true => "started as a security fix, by the policy's rules for those".to_owned(),
                 false => String::new(),
             },
+        ),
+        (
+            "FROZEN",
+            rollout.freeze.as_ref().map(frozen).unwrap_or_default(),
         ),
         ("reason", rollout.reason.clone()),
         ("approvals", approvals(rollout)),

@@ -78,9 +78,7 @@ impl Controller {
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = current(&snapshot, name, 0)?;
-        let now = self.clock.now();
-        let freeze = &entry.stored.record.freeze;
-        if !freeze.as_ref().is_some_and(|freeze| freeze.holds(now)) {
+        if snapshot.freeze(name, self.clock.now()).is_none() {
             return Err(Refusal::Precondition {
                 code: "NOT_FROZEN",
                 cause: format!("`{name}` is not frozen"),

@@ -202,8 +202,7 @@ impl Controller {
             .map(|block| BlockRecord::clone(&block.record))
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
-        let freeze = record.freeze.as_ref();
-        let freeze = freeze.filter(|freeze| freeze.holds(self.clock.now()));
+        let freeze = snapshot.freeze(&record.name, self.clock.now());
         let mut sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
         sentences.extend(freeze.map(frozen));
         Ok(Explained {

@@ -202,8 +202,7 @@ impl Promotion {
         };
         let evidence = self.evidence_now(&rollout);
         let gates = snapshot.gates(&rollout);
-        let pin_set = snapshot.pin_set(&rollout.pin_set);
-        let freeze = pin_set.and_then(|entry| entry.stored.record.freeze.as_ref());
+        let freeze = snapshot.freeze(&rollout.pin_set, now);
         let decision = decide(&rollout, &evidence, &gates, &fleet, freeze, now);
         let standing = Standing {
             evidence,

@@ -41,6 +41,7 @@ impl Rpc {
             last.as_ref(),
             filing.map(|stored| &*stored.record),
             &self.controller.gates_of(rollout),
+            snapshot.freeze(&rollout.pin_set, self.controller.clock.now()),
         ))
     }
 
@@ -89,7 +90,7 @@ impl RolloutService for Rpc {
         let new = wire::new_rollout(request.into_inner())?;
         let (rollout, superseded) = self.controller.create_rollout(&caller, &new).await?;
         let told = if new.validate_only {
-            wire::rollout(&rollout, None, None, None, &[])
+            wire::rollout(&rollout, None, None, None, &[], None)
         } else {
             self.told(&rollout).await?
         };

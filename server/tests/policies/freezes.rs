@@ -56,6 +56,9 @@ async fn a_frozen_pin_set_raises_no_share_until_it_is_unfrozen() {
     assert_eq!(last.1, "freeze pin set");
     assert!(last.2.ends_with("the site is down"), "{}", last.2);
 
+    let shown = stage.server.rollout(&id).await;
+    assert_eq!(shown.freeze.unwrap().reason, "the site is down");
+
     all_pass(&stage).await;
     stage.server.pass(DAY).await;
     let waiting = stage.start("six", "2.0").await;

@@ -145,9 +145,7 @@ fn past(
     };
     let outstanding = gates.iter().filter(|gate| gate.state != GateState::Passed);
     let gates: Vec<_> = outstanding.map(|gate| gate.consumer.clone()).collect();
-    let pin_set = snapshot.pin_set(&rollout.pin_set);
-    let freeze = pin_set.and_then(|entry| entry.stored.record.freeze.as_ref());
-    let frozen = freeze.is_some_and(|freeze| freeze.holds(now));
+    let frozen = snapshot.freeze(&rollout.pin_set, now).is_some();
     match (approvals, gates.is_empty(), frozen) {
         (0, true, false) => Reason::Asked { words },
         (0, false, false) => Reason::AskedPastGates { gates, words },

@@ -103,7 +103,7 @@ pub(crate) fn pin_set(
     }
 }
 
-fn from_freeze(freeze: &StandingFreeze) -> proto::PinSetFreeze {
+pub(super) fn from_freeze(freeze: &StandingFreeze) -> proto::PinSetFreeze {
     let StandingFreeze {
         since,
         until,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::evidence::{Evidence, HarmBounds, Side, Wealth};
 use pinion_core::log::LogEntry;
 use pinion_core::outcome::Category;
@@ -10,7 +11,9 @@ use pinion_core::rollout::{Approval, Lane, Rollout};
 use pinion_core::state::{Actor, State};
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_change, from_policy, from_timestamp, gate, name, to_timestamp};
+use super::{
+    Unreadable, from_change, from_policy, from_timestamp, gate, name, pin_set, to_timestamp,
+};
 use crate::controller::{Candidate, GateStanding, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
@@ -65,6 +68,7 @@ pub(crate) fn rollout(
     last: Option<&LogEntry>,
     filing: Option<&FilingRecord>,
     gates: &[GateStanding],
+    freeze: Option<&StandingFreeze>,
 ) -> proto::Rollout {
     let Rollout {
         id,
@@ -153,6 +157,7 @@ pub(crate) fn rollout(
         },
         security: *lane == Lane::Security,
         shadow: rollout.is_shadow(),
+        freeze: freeze.filter(|_| state.is_open()).map(pin_set::from_freeze),
     }
 }
 

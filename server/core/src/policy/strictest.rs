@@ -9,7 +9,7 @@ use crate::rollout::Lane;
 /// What the fleet resolves at the least where no margin is stated.
 const MARGIN_MIN: f64 = 0.02;
 
-/// By field, which of two rules is the stricter one; [`Policy::stricter`] does it.
+/// By field, which of two rules is the stricter one; [`Policy::effective`] goes by it.
 pub const STRICTEST: [(&str, &str); 19] = [
     ("stages", "the shares of both"),
     ("pilot", "with a pilot"),

@@ -79,7 +79,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Never(args) => hold::never(session, args).await,
         Command::Now(args) => now::now(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
-        Command::Policy(args) => policy::policy(session, &args),
+        Command::Policy(args) => policy::policy(session, &args).await,
         Command::PinSet(args) => pin_set::pin_set(session, args).await,
         Command::Token(args) => token::token(session, args).await,
         Command::Completions(args) => completions::completions(session, &args),

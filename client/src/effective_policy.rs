@@ -1,11 +1,14 @@
 //! What a policy comes to: defaults for what it leaves out, and whether it is valid. As the server does it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use pinion_client::v1;
 use pinion_core::calendar::{Calendar, Freeze};
 use pinion_core::draw::Share;
-use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
+use pinion_core::policy::{
+    Bump, InvalidPolicy, OnHarm, OnInconclusive, Overlap, Override, Policy, Rules,
+};
 use pinion_core::time::Timestamp;
 
 /// The policy with every default that the server would fill in.
@@ -29,6 +32,7 @@ pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
         .gate_timeout
         .get_or_insert(to_wire(default.gate_timeout));
     policy.gate_runs.get_or_insert(default.gate_runs);
+    policy.lift_approvals.get_or_insert(default.lift_approvals);
     if policy.on_harm() == v1::OnHarm::Unspecified {
         policy.on_harm = v1::OnHarm::RollBack.into();
     }
@@ -59,17 +63,42 @@ pub(crate) fn with_defaults(mut policy: v1::Policy) -> v1::Policy {
     policy
 }
 
+/// Why a policy is refused, and which value of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Names of tables and keys, and places in arrays.
+    pub(crate) place: Vec<String>,
+    /// What is wrong and what would be right.
+    pub(crate) words: String,
+}
+
+impl Refused {
+    fn at(place: &[&str], error: &impl ToString) -> Self {
+        let field = place.last().copied().unwrap_or_default();
+        Self {
+            place: place.iter().map(|part| (*part).to_owned()).collect(),
+            words: format!("`{field}`: {}", error.to_string()),
+        }
+    }
+}
+
+impl From<InvalidPolicy> for Refused {
+    fn from(error: InvalidPolicy) -> Self {
+        Self {
+            place: error.place(),
+            words: error.to_string(),
+        }
+    }
+}
+
 /// The policy as decisions are made by it; `policy` has its defaults.
 ///
 /// # Errors
-/// In words, the first value that is refused.
-pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
+/// The first value that is refused.
+pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, Refused> {
     let default = Policy::default();
-    let stages = policy.stages.iter().map(|share| Share::new(*share));
     let effective = Policy {
-        stages: stages
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("`stages`: {error}"))?,
+        stages: shares(&policy.stages, &["stages"])?,
         pilot: policy.pilot.unwrap_or(default.pilot),
         pilot_bake: of_wire(policy.pilot_bake.as_ref()),
         bake: of_wire(policy.bake.as_ref()),
@@ -78,12 +107,7 @@ pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
         margin: policy.margin,
         minimum_environments: policy.minimum_environments.unwrap_or_default(),
         minimum_age: of_wire(policy.minimum_age.as_ref()),
-        gates: policy
-            .gates
-            .iter()
-            .map(|consumer| consumer.parse())
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("`gates`: {error}"))?,
+        gates: names(&policy.gates, &["gates"])?,
         gate_timeout: of_wire(policy.gate_timeout.as_ref()),
         gate_runs: policy.gate_runs.unwrap_or_default(),
         on_harm: match policy.on_harm() {
@@ -100,10 +124,99 @@ pub(crate) fn effective(policy: &v1::Policy) -> Result<Policy, String> {
             v1::Overlap::Unspecified | v1::Overlap::Refuse => Overlap::Refuse,
         },
         open_rollouts_max: policy.open_rollouts_max.unwrap_or_default(),
+        approvals: policy.approvals,
+        approvers: names(&policy.approvers, &["approvers"])?,
+        lift_approvals: policy.lift_approvals.unwrap_or(default.lift_approvals),
+        shadow: policy.shadow,
         calendar: calendar(&policy.calendar.clone().unwrap_or_default()),
+        overrides: (0..)
+            .zip(&policy.overrides)
+            .map(|(n, one)| candidates_rules(n, one))
+            .collect::<Result<_, _>>()?,
+        security: policy
+            .security
+            .as_ref()
+            .map(|security| rules(security, &["security"]))
+            .transpose()?,
     };
-    effective.validate().map_err(|error| error.to_string())?;
+    effective.validate()?;
     Ok(effective)
+}
+
+fn candidates_rules(n: usize, one: &v1::PolicyOverride) -> Result<Override, Refused> {
+    let number = n.to_string();
+    let place = ["override", &number];
+    let bump = |bump: v1::Bump| match bump {
+        v1::Bump::Major => Some(Bump::Major),
+        v1::Bump::Minor => Some(Bump::Minor),
+        v1::Bump::Patch => Some(Bump::Patch),
+        v1::Bump::Unspecified => None,
+    };
+    Ok(Override {
+        packages: names(&one.packages, &["override", &number, "packages"])?,
+        bumps: one.bumps().filter_map(bump).collect(),
+        rules: rules(&one.rules.clone().unwrap_or_default(), &place)?,
+    })
+}
+
+fn rules(rules: &v1::PolicyRules, place: &[&str]) -> Result<Rules, Refused> {
+    let at = |field: &'static str| [place, &[field]].concat();
+    let duration = |given: Option<prost_types::Duration>| given.map(|one| of_wire(Some(&one)));
+    Ok(Rules {
+        stages: rules
+            .stages
+            .as_ref()
+            .map(|stages| shares(&stages.shares, &at("stages")))
+            .transpose()?,
+        pilot: rules.pilot,
+        pilot_bake: duration(rules.pilot_bake),
+        bake: duration(rules.bake),
+        alpha: rules.alpha,
+        beta: rules.beta,
+        margin: rules.margin,
+        minimum_environments: rules.minimum_environments,
+        minimum_age: duration(rules.minimum_age),
+        gates: rules
+            .gates
+            .as_ref()
+            .map(|gates| names(&gates.names, &at("gates")))
+            .transpose()?,
+        gate_timeout: duration(rules.gate_timeout),
+        gate_runs: rules.gate_runs,
+        on_harm: match rules.on_harm() {
+            v1::OnHarm::Unspecified => None,
+            v1::OnHarm::RollBack => Some(OnHarm::RollBack),
+            v1::OnHarm::Pause => Some(OnHarm::Pause),
+        },
+        on_inconclusive: match rules.on_inconclusive() {
+            v1::OnInconclusive::Unspecified => None,
+            v1::OnInconclusive::Wait => Some(OnInconclusive::Wait),
+            v1::OnInconclusive::Complete => Some(OnInconclusive::Complete),
+        },
+        repeat_failures: rules.repeat_failures,
+        approvals: rules.approvals,
+        approvers: rules
+            .approvers
+            .as_ref()
+            .map(|approvers| names(&approvers.names, &at("approvers")))
+            .transpose()?,
+        lift_approvals: rules.lift_approvals,
+        shadow: rules.shadow,
+    })
+}
+
+fn shares(shares: &[f64], place: &[&str]) -> Result<Vec<Share>, Refused> {
+    let shares = shares.iter().map(|share| Share::new(*share));
+    shares
+        .collect::<Result<_, _>>()
+        .map_err(|error| Refused::at(place, &error))
+}
+
+fn names<T: FromStr<Err: ToString>>(names: &[String], place: &[&str]) -> Result<Vec<T>, Refused> {
+    let names = names.iter().map(|name| name.parse());
+    names
+        .collect::<Result<_, _>>()
+        .map_err(|error: T::Err| Refused::at(place, &error))
 }
 
 fn calendar(calendar: &v1::Calendar) -> Calendar {
@@ -165,6 +278,7 @@ mod tests {
         assert!(
             effective(&policy)
                 .expect_err("stages fall")
+                .words
                 .contains("0.5, 0.2")
         );
         let policy = with_defaults(v1::Policy {

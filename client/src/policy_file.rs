@@ -1,31 +1,42 @@
 //! A pin set's policy as a TOML file: the proto's names, durations and times as people write them.
 
+mod place;
+mod rules;
+
 use std::path::Path;
 
 use pinion_client::v1;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use crate::effective_policy::{Refused, effective, with_defaults};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::times::{HumanDuration, to_wire_time};
 
-/// Reads a policy; what the file leaves out stays out, and takes the server's default.
+use place::pointed;
+use rules::RulesFile;
+
+/// Reads and checks a policy; what the file leaves out stays out, and takes the server's default.
 pub(crate) fn read_policy(path: &Path) -> Result<v1::Policy, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|cause| Failure::file("read", path, &cause))?;
-    parse(&text).map_err(|error| {
-        let sentence = format!(
-            "`{}` is no policy: {}",
-            path.display(),
-            error.to_string().trim_end()
-        );
+    checked(&text).map_err(|problem| {
+        let sentence = format!("`{}` is no policy: {problem}", path.display());
         Failure::new(Exit::Invalid, sentence)
     })
 }
 
-fn parse(text: &str) -> Result<v1::Policy, toml::de::Error> {
-    toml::from_str::<PolicyFile>(text).map(PolicyFile::into_wire)
+/// The policy of a text, or what is wrong with it and where.
+fn checked(text: &str) -> Result<v1::Policy, String> {
+    let file = parse(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let wire = file.into_wire();
+    let wire = wire.and_then(|policy| effective(&with_defaults(policy.clone())).map(|_| policy));
+    wire.map_err(|Refused { place, words }| pointed(text, &place, &words))
+}
+
+fn parse(text: &str) -> Result<PolicyFile, toml::de::Error> {
+    toml::from_str(text)
 }
 
 #[derive(Deserialize)]
@@ -55,17 +66,26 @@ struct PolicyFile {
     repeat_failures: bool,
     overlap: Option<Overlap>,
     open_rollouts_max: Option<u32>,
+    approvals: Option<u32>,
+    #[serde(default)]
+    approvers: Vec<String>,
+    lift_approvals: Option<u32>,
+    #[serde(default)]
+    shadow: bool,
     calendar: Option<CalendarFile>,
+    #[serde(default, rename = "override")]
+    overrides: Vec<RulesFile>,
+    security: Option<RulesFile>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum OnHarm {
     RollBack,
     Pause,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum OnInconclusive {
     Wait,
@@ -117,24 +137,42 @@ struct FreezeFile {
     reason: String,
 }
 
+impl From<OnHarm> for v1::OnHarm {
+    fn from(on_harm: OnHarm) -> Self {
+        match on_harm {
+            OnHarm::RollBack => Self::RollBack,
+            OnHarm::Pause => Self::Pause,
+        }
+    }
+}
+
+impl From<OnInconclusive> for v1::OnInconclusive {
+    fn from(on_inconclusive: OnInconclusive) -> Self {
+        match on_inconclusive {
+            OnInconclusive::Wait => Self::Wait,
+            OnInconclusive::Complete => Self::Complete,
+        }
+    }
+}
+
 impl PolicyFile {
-    fn into_wire(self) -> v1::Policy {
-        let on_harm = match self.on_harm {
-            None => v1::OnHarm::Unspecified,
-            Some(OnHarm::RollBack) => v1::OnHarm::RollBack,
-            Some(OnHarm::Pause) => v1::OnHarm::Pause,
-        };
-        let on_inconclusive = match self.on_inconclusive {
-            None => v1::OnInconclusive::Unspecified,
-            Some(OnInconclusive::Wait) => v1::OnInconclusive::Wait,
-            Some(OnInconclusive::Complete) => v1::OnInconclusive::Complete,
-        };
+    fn into_wire(self) -> Result<v1::Policy, Refused> {
+        let on_harm = self.on_harm.map_or(v1::OnHarm::Unspecified, OnHarm::into);
+        let on_inconclusive = self
+            .on_inconclusive
+            .map_or(v1::OnInconclusive::Unspecified, OnInconclusive::into);
+        let security = self.security.map(RulesFile::into_security).transpose();
+        let security = security.map_err(|field| Refused {
+            place: vec!["security".to_owned(), field.to_owned()],
+            words: format!("`security` holds for every package; take `{field}` out"),
+        })?;
         let overlap = match self.overlap {
             None => v1::Overlap::Unspecified,
             Some(Overlap::Refuse) => v1::Overlap::Refuse,
             Some(Overlap::Supersede) => v1::Overlap::Supersede,
         };
-        v1::Policy {
+        let overrides = self.overrides.into_iter();
+        Ok(v1::Policy {
             stages: self.stages,
             pilot: self.pilot,
             pilot_bake: self.pilot_bake.map(HumanDuration::to_wire),
@@ -153,7 +191,13 @@ impl PolicyFile {
             gates: self.gates,
             gate_timeout: self.gate_timeout.map(HumanDuration::to_wire),
             gate_runs: self.gate_runs,
-        }
+            approvals: self.approvals.unwrap_or_default(),
+            approvers: self.approvers,
+            lift_approvals: self.lift_approvals,
+            shadow: self.shadow,
+            overrides: overrides.map(RulesFile::into_override).collect(),
+            security,
+        })
     }
 }
 
@@ -217,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_full_policy_is_read_as_written() {
-        let policy = parse(
+        let policy = checked(
             r#"
             stages = [0.01, 0.1, 0.5]
             pilot = false
@@ -229,6 +273,10 @@ mod tests {
             gates = ["nova", "neutron"]
             gate_timeout = "90m"
             gate_runs = 5
+            approvals = 2
+            approvers = ["alice", "bob"]
+            lift_approvals = 2
+            shadow = true
             on_harm = "pause"
             overlap = "supersede"
             open_rollouts_max = 5
@@ -243,6 +291,15 @@ mod tests {
             start = 2026-12-20T00:00:00Z
             end = "2027-01-04T00:00:00+01:00"
             reason = "holidays"
+
+            [[override]]
+            packages = ["oslo.*"]
+            bumps = ["major", "minor"]
+            gates = []
+            repeat_failures = false
+
+            [security]
+            minimum_age = "0s"
             "#,
         )
         .expect("a policy");
@@ -253,6 +310,17 @@ mod tests {
         assert_eq!(policy.gates, ["nova", "neutron"]);
         assert_eq!(policy.gate_timeout.map(|d| d.seconds), Some(5_400));
         assert_eq!(policy.gate_runs, Some(5));
+        assert_eq!((policy.approvals, policy.lift_approvals), (2, Some(2)));
+        assert_eq!(policy.approvers, ["alice", "bob"]);
+        assert!(policy.shadow);
+        let one = &policy.overrides[0];
+        assert_eq!(one.packages, ["oslo.*"]);
+        assert_eq!(one.bumps, [v1::Bump::Major as i32, v1::Bump::Minor as i32]);
+        let rules = one.rules.as_ref().expect("rules");
+        assert_eq!(rules.gates, Some(v1::Names::default()), "none at all");
+        assert_eq!((rules.repeat_failures, &rules.stages), (Some(false), &None));
+        let security = policy.security.as_ref().expect("a lane");
+        assert_eq!(security.minimum_age.map(|age| age.seconds), Some(0));
         assert_eq!(policy.on_harm(), v1::OnHarm::Pause);
         assert_eq!(policy.overlap(), v1::Overlap::Supersede);
         let calendar = policy.calendar.expect("a calendar");
@@ -275,7 +343,7 @@ mod tests {
             .split("```toml")
             .nth(1)
             .and_then(|rest| rest.split("```").next());
-        let policy = parse(example.expect("an example")).expect("a policy");
+        let policy = checked(example.expect("an example")).expect("a policy");
         assert!(
             policy.alpha.is_some()
                 && policy
@@ -286,7 +354,7 @@ mod tests {
 
     #[test]
     fn an_empty_policy_leaves_everything_to_the_server() {
-        assert_eq!(parse("").expect("a policy"), v1::Policy::default());
+        assert_eq!(checked("").expect("a policy"), v1::Policy::default());
     }
 
     #[test]
@@ -306,8 +374,63 @@ mod tests {
                 2,
                 "unknown variant `monday`",
             ),
+            (
+                "\n[[override]]\npackages = [\"a\"]\noverlap = \"refuse\"",
+                4,
+                "belongs to the whole pin set",
+            ),
+            (
+                "[[override]]\nbumps = [\"huge\"]",
+                2,
+                "expected one of `major`, `minor`, `patch`",
+            ),
+            ("[[override]]\nalpha = 0.01", 1, "it matches everything"),
+            (
+                "[[override]]\npackages = [\"a b\"]\nalpha = 0.01",
+                2,
+                "no pattern of package names",
+            ),
+            (
+                "[[override]]\npackages = [\"a\"]\n",
+                1,
+                "it changes nothing",
+            ),
+            (
+                "\n[[override]]\npackages = [\"a\"]\nalpha = 0.5",
+                4,
+                "override 1: `alpha` of 0.5",
+            ),
+            (
+                "\n[[override]]\npackages = [\"a\"]\nstages = []",
+                4,
+                "strictly rising",
+            ),
+            (
+                "[security]\nbake = \"1h\"\nbeta = 0.2",
+                3,
+                "never takes less evidence",
+            ),
+            (
+                "[security]\nbumps = [\"major\"]",
+                2,
+                "holds for every package",
+            ),
+            ("approvals = 6", 1, "outside 0 to 5"),
+            (
+                "approvals = 2\napprovers = [\"alice\"]",
+                1,
+                "names 1 tokens",
+            ),
+            ("approvers = [\"ci\"]", 1, "machines'"),
+            ("stages = [0.5, 0.1]", 1, "strictly rising"),
+            ("[calendar]\ntime_zone = \"Mars\"", 2, "no IANA time zone"),
+            (
+                "[calendar]\nopens = \"09:00\"\ncloses = \"09:00\"",
+                3,
+                "that differ",
+            ),
         ] {
-            let error = parse(text).expect_err(text).to_string();
+            let error = checked(text).expect_err(text);
             assert!(error.contains(&format!("line {line}, column")), "{error}");
             assert!(error.contains(words), "{error}");
         }

@@ -9,9 +9,9 @@ mod token;
 
 pub(crate) use forge::{findings, forges};
 pub(crate) use gate::{changes, gate_standing, gates};
-pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins};
-pub(crate) use policy::policy;
-pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, state};
+pub(crate) use pin_set::{blocks, explanation, imported, lifted, pin_set, pin_sets, pins};
+pub(crate) use policy::{policy, resolved_policy};
+pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, standing};
 pub(crate) use token::{role, tokens};
 
 use pinion_client::v1;

@@ -28,18 +28,24 @@ use crate::store::{
     Transaction, keys,
 };
 
+mod approvals;
+mod blocks;
 mod effects;
 mod environments;
 mod filings;
+mod freezes;
 mod gates;
 mod outcomes;
 mod pin_sets;
 mod pins;
+mod policies;
 mod refusal;
 mod rollouts;
 mod sources;
 mod tokens;
 
+pub(crate) use approvals::{check_approved, not_taken};
+pub use blocks::Lift;
 pub use environments::{Change as EnvironmentChange, Enrolment};
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
@@ -48,8 +54,9 @@ pub(crate) use outcomes::{SEEN_DAYS, order};
 pub use pin_sets::{Import, Imported, UnkeptLines};
 pub(crate) use pins::changes_in_words;
 pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
+pub use policies::{Resolve, Resolved};
 pub use refusal::Refusal;
-pub use rollouts::{Candidate, NewRollout, Standing, Verb};
+pub use rollouts::{Candidate, MissingApprovals, NewRollout, Standing, Verb};
 pub(crate) use rollouts::{Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};

@@ -115,7 +115,12 @@ impl Metrics {
         );
     }
 
-    pub(crate) fn decision(&self, action: &'static str) {
+    /// A decision; one about a rollout that is only played is none that anybody needs to be woken for.
+    pub(crate) fn decision(&self, action: &'static str, is_shadow: bool) {
+        let action = match is_shadow {
+            true => format!("{action} (shadow)"),
+            false => action.to_owned(),
+        };
         self.decisions.add(1, &[KeyValue::new("action", action)]);
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
 use pinion_core::gate::Gate;
@@ -285,6 +286,12 @@ impl Snapshot {
     /// A pin set.
     pub fn pin_set(&self, name: &PinSetName) -> Option<&PinSetEntry> {
         self.pin_sets.get(name)
+    }
+
+    /// The freeze of a pin set that holds, if any.
+    pub fn freeze(&self, pin_set: &PinSetName, now: Timestamp) -> Option<&StandingFreeze> {
+        let freeze = self.pin_set(pin_set)?.stored.record.freeze.as_ref();
+        freeze.filter(|freeze| freeze.holds(now))
     }
 
     /// Every pin set, by name.

@@ -106,7 +106,9 @@ async fn constraints_txt(
 fn refused(refusal: &Refusal) -> Response {
     let status = match refusal {
         Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Refusal::WrongRole { .. } | Refusal::OtherPinSet { .. } => StatusCode::FORBIDDEN,
+        Refusal::WrongRole { .. } | Refusal::OtherPinSet { .. } | Refusal::NotApprover { .. } => {
+            StatusCode::FORBIDDEN
+        }
         Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
         Refusal::Invalid { .. } => StatusCode::BAD_REQUEST,
         Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -203,6 +203,50 @@ async fn a_bump_that_a_person_aborted_stays_so_until_a_person_starts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bump_that_was_played_in_shadow_is_tried_once_shadow_ends() {
+    let dir = tempdir().unwrap();
+    let server = following(dir.path()).await;
+    read_at(&server, &tip(dir.path())).await;
+    set_shadow(&server, true).await;
+    let _fleet = server.enroll_many(8).await;
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.0\n");
+    read_at(&server, &commit).await;
+    let id = rollouts(&server).await[0].id.clone();
+    server.promote(&id, 1.0).await.unwrap();
+    server.pass(DAY).await;
+    server.pass(DAY).await;
+    assert_eq!(
+        server.rollout(&id).await.state(),
+        proto::RolloutState::Completed
+    );
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.0\n# still\n");
+    let following = read_at(&server, &commit).await;
+    let problem = following.problem;
+    assert!(problem.contains("was played in shadow"), "{problem}");
+    assert_eq!(rollouts(&server).await.len(), 1);
+
+    set_shadow(&server, false).await;
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.0\n# real\n");
+    read_at(&server, &commit).await;
+    let open = rollouts(&server).await;
+    assert_eq!(open.len(), 2);
+    assert!(!open[0].shadow);
+}
+
+async fn set_shadow(server: &Server, shadow: bool) {
+    let request = proto::UpdatePinSetRequest {
+        name: SET.to_owned(),
+        policy: Some(proto::Policy {
+            shadow,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let request = with_token(request, &server.manager);
+    server.sets().update_pin_set(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spoiled_file_changes_nothing_and_is_told() {
     let dir = tempdir().unwrap();
     let server = following(dir.path()).await;

@@ -12,8 +12,26 @@ pub(crate) enum Policy {
         /// The policy, a TOML file.
         file: PathBuf,
     },
-    /// Simulate rollouts under a policy, good ones and bad ones, next to other ways.
+    /// Show the policy of a pin set, or what it comes to for a candidate.
+    Show(ShowPolicy),
+    /// Simulate rollouts under a policy without its overrides, good ones and bad ones, next to other ways.
     Simulate(SimulatePolicy),
+}
+
+/// `pinion policy show`.
+#[derive(Debug, Parser)]
+pub(crate) struct ShowPolicy {
+    /// The pin set.
+    pub(crate) pin_set: String,
+    /// A package; several move together.
+    #[arg(long = "package", value_name = "PACKAGE", requires = "to")]
+    pub(crate) packages: Vec<String>,
+    /// The version it would go to, for each package one.
+    #[arg(long, value_name = "VERSION", requires = "packages")]
+    pub(crate) to: Vec<String>,
+    /// As a security fix.
+    #[arg(long, requires = "packages")]
+    pub(crate) security: bool,
 }
 
 /// `pinion policy simulate`.

@@ -30,7 +30,26 @@ pub(crate) enum PinSet {
         /// The pin set.
         name: String,
     },
-    /// Lift the block of one version.
+    /// Raise no share from now on, of any rollout of a pin set. Stopping is not delayed.
+    Freeze {
+        /// The pin set.
+        name: String,
+        /// Until when, such as 2026-12-01T08:00:00Z; without it: until it is unfrozen.
+        #[arg(long, value_name = "RFC3339")]
+        until: Option<jiff::Timestamp>,
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take the freeze of a pin set away.
+    Unfreeze {
+        /// The pin set.
+        name: String,
+        /// Why, for the log.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// Lift the block of one version, or ask for it where the policy takes several people.
     Lift {
         /// The pin set.
         name: String,
@@ -198,7 +217,20 @@ pub(crate) enum Rollout {
         /// The new share, as 0.25 or 25%; without it: the next planned one.
         #[arg(long, value_parser = parse_share)]
         share: Option<f64>,
+        /// Go past missing approvals, as an admin, with a reason; the log says so.
+        #[arg(long, requires = "reason")]
+        override_approvals: bool,
     },
+    /// Approve that a rollout begins, where its policy asks for approvals.
+    Approve {
+        #[command(flatten)]
+        change: ChangeRollout,
+        /// Take the own approval back.
+        #[arg(long)]
+        withdraw: bool,
+    },
+    /// End a rollout that waits for approvals, as one of those whose approval it takes.
+    Deny(ChangeRollout),
     /// Serve the baseline at once; nothing is blocked or filed.
     Abort(ChangeRollout),
     /// Serve the baseline at once, block the versions and file the rollback.
@@ -226,7 +258,10 @@ pub(crate) struct StartRollout {
     /// When the versions were published, such as 2026-11-24T09:30:00Z; policies with a minimum age ask.
     #[arg(long, value_name = "RFC3339")]
     pub(crate) published: Option<jiff::Timestamp>,
-    /// Check only; start nothing.
+    /// As a security fix, by the policy's rules for those: sooner, and not on less evidence.
+    #[arg(long)]
+    pub(crate) security: bool,
+    /// Check only, show the rules it would have, and start nothing.
     #[arg(long)]
     pub(crate) check: bool,
     /// Refuse if the pin set has another revision.

@@ -9,6 +9,7 @@ use crate::args::release::{CreatePinSet, Ecosystem, ImportPins, PinSet, Source, 
 use crate::failure::Failure;
 use crate::policy_file::read_policy;
 use crate::session::Session;
+use crate::times::to_wire_time;
 use crate::view;
 
 pub(super) async fn pin_set(session: &Session, args: PinSet) -> Result<(), Failure> {
@@ -19,6 +20,21 @@ pub(super) async fn pin_set(session: &Session, args: PinSet) -> Result<(), Failu
         PinSet::List => list(session).await,
         PinSet::Update(args) => update(session, args).await,
         PinSet::Blocks { name } => blocks(session, name).await,
+        PinSet::Freeze {
+            name,
+            until,
+            reason,
+        } => {
+            let request = v1::FreezePinSetRequest {
+                name,
+                end_time: until.map(to_wire_time),
+                reason,
+            };
+            freeze(session, request).await
+        }
+        PinSet::Unfreeze { name, reason } => {
+            unfreeze(session, v1::UnfreezePinSetRequest { name, reason }).await
+        }
         PinSet::Lift {
             name,
             package,
@@ -185,9 +201,31 @@ async fn lift(session: &Session, request: v1::LiftBlockRequest) -> Result<(), Fa
     let connection = session.connect()?;
     let mut client = connection.pin_sets();
     let response = connection.answer(client.lift_block(request)).await?;
+    session
+        .terminal
+        .answer(&response, || view::lifted(&response));
+    Ok(())
+}
+
+async fn freeze(session: &Session, request: v1::FreezePinSetRequest) -> Result<(), Failure> {
+    let connection = session.connect()?;
+    let mut client = connection.pin_sets();
+    let response = connection.answer(client.freeze_pin_set(request)).await?;
+    let set = response.pin_set.clone().unwrap_or_default();
+    session.terminal.answer(&response, || view::pin_set(&set));
+    session.terminal.note(format_args!(
+        "no share is raised from now on; next: pinion pin-set unfreeze {}",
+        set.name
+    ));
+    Ok(())
+}
+
+async fn unfreeze(session: &Session, request: v1::UnfreezePinSetRequest) -> Result<(), Failure> {
+    let connection = session.connect()?;
+    let mut client = connection.pin_sets();
+    let response = connection.answer(client.unfreeze_pin_set(request)).await?;
     session.terminal.answer(&response, || {
-        let block = response.block.clone().unwrap_or_default();
-        format!("{} {} may be tried again\n", block.package, block.version)
+        view::pin_set(&response.pin_set.clone().unwrap_or_default())
     });
     Ok(())
 }

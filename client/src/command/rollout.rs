@@ -22,10 +22,25 @@ pub(super) async fn rollout(session: &Session, args: Rollout) -> Result<ExitCode
         Rollout::History { id } => history(session, id).await,
         Rollout::Pause(change) => steer(session, change, Step::Pause).await,
         Rollout::Resume(change) => steer(session, change, Step::Resume).await,
-        Rollout::Promote { change, share } => {
-            let share = share.unwrap_or(0.0);
-            steer(session, change, Step::Promote { share }).await
+        Rollout::Promote {
+            change,
+            share,
+            override_approvals,
+        } => {
+            let step = Step::Promote {
+                share: share.unwrap_or(0.0),
+                override_approvals,
+            };
+            steer(session, change, step).await
         }
+        Rollout::Approve { change, withdraw } => {
+            let step = match withdraw {
+                true => Step::Withdraw,
+                false => Step::Approve,
+            };
+            steer(session, change, step).await
+        }
+        Rollout::Deny(change) => steer(session, change, Step::Deny).await,
         Rollout::Abort(change) => steer(session, change, Step::Abort).await,
         Rollout::File(change) => steer(session, change, Step::File).await,
         Rollout::Rollback(change) => steer(session, change, Step::RollBack).await,
@@ -45,14 +60,17 @@ async fn start(session: &Session, args: StartRollout) -> Result<(), Failure> {
         allow_downgrade: args.allow_downgrade,
         expected_revision: args.expected_revision,
         validate_only: args.check,
+        security: args.security,
     };
     let connection = session.connect()?;
     let mut client = connection.rollouts();
     let response = connection.answer(client.create_rollout(request)).await?;
     let rollout = response.rollout.clone().unwrap_or_default();
-    session
-        .terminal
-        .answer(&response, || view::rollout(&rollout));
+    session.terminal.answer(&response, || {
+        let rules = rollout.policy.as_ref().filter(|_| args.check);
+        let rules = rules.map(|rules| format!("\npolicy\n{}", view::policy(rules)));
+        view::rollout(&rollout) + &rules.unwrap_or_default()
+    });
     for superseded in &response.superseded_rollouts {
         session
             .terminal
@@ -143,7 +161,13 @@ async fn history(session: &Session, rollout: String) -> Result<(), Failure> {
 enum Step {
     Pause,
     Resume,
-    Promote { share: f64 },
+    Promote {
+        share: f64,
+        override_approvals: bool,
+    },
+    Approve,
+    Withdraw,
+    Deny,
     Abort,
     RollBack,
     File,
@@ -153,7 +177,8 @@ impl Step {
     /// The question before a step that cannot simply be taken back.
     fn question(self) -> Option<&'static str> {
         match self {
-            Self::Pause | Self::Resume | Self::File => None,
+            Self::Pause | Self::Resume | Self::File | Self::Approve | Self::Withdraw => None,
+            Self::Deny => Some("End it, so that nobody gets it?"),
             Self::Promote { .. } => Some("Raise its share now, ahead of the evidence?"),
             Self::Abort => Some("End it and serve the baseline to everybody at once?"),
             Self::RollBack => Some(
@@ -224,12 +249,16 @@ async fn take(
                 .await?
                 .rollout
         }
-        Step::Promote { share } => {
+        Step::Promote {
+            share,
+            override_approvals,
+        } => {
             let request = v1::PromoteRolloutRequest {
                 id,
                 expected_revision,
                 reason,
                 share,
+                override_approvals,
             };
             connection
                 .answer(client.promote_rollout(request))
@@ -255,6 +284,39 @@ async fn take(
             };
             connection
                 .answer(client.roll_back_rollout(request))
+                .await?
+                .rollout
+        }
+        Step::Approve => {
+            let request = v1::ApproveRolloutRequest {
+                id,
+                expected_revision,
+                reason,
+            };
+            connection
+                .answer(client.approve_rollout(request))
+                .await?
+                .rollout
+        }
+        Step::Withdraw => {
+            let request = v1::WithdrawApprovalRequest {
+                id,
+                expected_revision,
+                reason,
+            };
+            connection
+                .answer(client.withdraw_approval(request))
+                .await?
+                .rollout
+        }
+        Step::Deny => {
+            let request = v1::DenyRolloutRequest {
+                id,
+                expected_revision,
+                reason,
+            };
+            connection
+                .answer(client.deny_rollout(request))
                 .await?
                 .rollout
         }

@@ -135,7 +135,7 @@ impl<'a> Screen<'a> {
         let candidate = clean(&view::candidate(rollout));
         bar.set_prefix(wrapped(&candidate, width().unwrap_or(usize::MAX)));
         bar.set_position(position(rollout.share));
-        let state = view::state(rollout.state());
+        let state = view::standing(rollout);
         let share = view::percent(rollout.share);
         let columns = width().unwrap_or(usize::MAX);
         let line = format!(

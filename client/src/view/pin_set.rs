@@ -38,6 +38,10 @@ pub(crate) fn pin_set(set: &v1::PinSet) -> String {
             source.unwrap_or_else(|| "none: changes are filed nowhere".to_owned()),
         ),
         ("following", following.unwrap_or_default()),
+        (
+            "FROZEN",
+            set.freeze.as_ref().map(frozen).unwrap_or_default(),
+        ),
         ("created", show_time(set.create_time.as_ref())),
         ("changed", show_time(set.update_time.as_ref())),
     ]);
@@ -45,6 +49,20 @@ pub(crate) fn pin_set(set: &v1::PinSet) -> String {
         Some(rules) => format!("{text}\npolicy\n{}", policy(rules)),
         None => text,
     }
+}
+
+/// A freeze, in words.
+pub(super) fn frozen(freeze: &v1::PinSetFreeze) -> String {
+    let until = match &freeze.end_time {
+        Some(end) => format!("until {}", show_time(Some(end))),
+        None => "until it is unfrozen".to_owned(),
+    };
+    format!(
+        "{until}, by {} since {}: {}; no share is raised",
+        freeze.actor,
+        show_time(freeze.start_time.as_ref()),
+        freeze.reason
+    )
 }
 
 fn source_in_words(source: &v1::Source) -> String {
@@ -87,6 +105,7 @@ pub(crate) fn pin_sets(sets: &[v1::PinSet]) -> Table {
         "ENVIRONMENTS",
         "REPORTING",
         "OPEN ROLLOUTS",
+        "FROZEN",
     ]);
     for set in sets {
         table.row([
@@ -97,6 +116,11 @@ pub(crate) fn pin_sets(sets: &[v1::PinSet]) -> Table {
             set.environment_count.to_string(),
             set.reporting_environment_count.to_string(),
             set.open_rollout_count.to_string(),
+            match set.freeze.as_ref().map(|freeze| &freeze.end_time) {
+                None => String::new(),
+                Some(None) => "yes".to_owned(),
+                Some(end) => format!("until {}", show_time(end.as_ref())),
+            },
         ]);
     }
     table
@@ -145,7 +169,7 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
 
 /// Blocks as a table.
 pub(crate) fn blocks(blocks: &[v1::Block]) -> Table {
-    let mut table = Table::new(["PACKAGE", "VERSION", "SINCE", "ROLLOUT", "REASON"]);
+    let mut table = Table::new(["PACKAGE", "VERSION", "SINCE", "ROLLOUT", "REASON", "LIFT"]);
     for block in blocks {
         table.row([
             block.package.clone(),
@@ -153,9 +177,42 @@ pub(crate) fn blocks(blocks: &[v1::Block]) -> Table {
             show_time(block.create_time.as_ref()),
             block.rollout.clone(),
             block.reason.clone(),
+            votes(block),
         ]);
     }
     table
+}
+
+/// Who has asked for a block to be lifted, and how many more have to; empty where nobody has.
+fn votes(block: &v1::Block) -> String {
+    let names: Vec<&str> = block
+        .lift_votes
+        .iter()
+        .map(|vote| vote.actor.as_str())
+        .collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "{} asked, {} more must",
+            names.join(", "),
+            block.lift_votes_missing
+        ),
+    }
+}
+
+/// What became of the wish to lift a block.
+pub(crate) fn lifted(response: &v1::LiftBlockResponse) -> String {
+    let block = response.block.clone().unwrap_or_default();
+    let (package, version) = (&block.package, &block.version);
+    match response.lifted {
+        true => format!("{package} {version} may be tried again\n"),
+        false => {
+            clean(&format!(
+                "{package} {version} stays blocked: {}",
+                votes(&block)
+            )) + "\n"
+        }
+    }
 }
 
 /// Why an environment has a version.
@@ -195,11 +252,18 @@ fn trial(explanation: &v1::Explanation) -> Vec<String> {
     };
     let mut lines = vec![
         format!("rollout {}: {}", explanation.rollout, changes.join(", ")),
-        format!(
-            "  {}, at {}; {exposed}",
-            explanation.state,
-            percent(explanation.share)
-        ),
+        match explanation.shadow {
+            true => format!(
+                "  {} in shadow, at {}; it is only played, nobody has it",
+                explanation.state,
+                percent(explanation.share)
+            ),
+            false => format!(
+                "  {}, at {}; {exposed}",
+                explanation.state,
+                percent(explanation.share)
+            ),
+        },
     ];
     if explanation.next_share > 0.0 {
         let next = next_share(explanation.next_share, explanation.next_share_time.as_ref());

@@ -8,6 +8,7 @@ use crate::table::Table;
 use crate::terminal::clean;
 use crate::times::show_time;
 
+use super::pin_set::frozen;
 use super::{changes, facts, gate_standing, next_share, percent};
 
 /// What a rollout tries.
@@ -15,8 +16,17 @@ pub(crate) fn candidate(rollout: &v1::Rollout) -> String {
     changes(&rollout.changes)
 }
 
+/// Where a rollout stands, and whether it is only played.
+pub(crate) fn standing(rollout: &v1::Rollout) -> String {
+    let state = state(rollout.state());
+    match rollout.shadow {
+        true => format!("{state} (shadow)"),
+        false => state,
+    }
+}
+
 /// A state's name, in the words of the glossary.
-pub(crate) fn state(state: RolloutState) -> String {
+fn state(state: RolloutState) -> String {
     let name = state.as_str_name().trim_start_matches("ROLLOUT_STATE_");
     name.to_lowercase().replace('_', " ")
 }
@@ -27,7 +37,7 @@ pub(crate) fn headline(rollout: &v1::Rollout) -> String {
         "{} {}: {} at {}, {}",
         rollout.id,
         candidate(rollout),
-        state(rollout.state()),
+        standing(rollout),
         percent(rollout.share),
         progress(rollout)
     );
@@ -55,7 +65,7 @@ pub(crate) fn rollouts(rollouts: &[v1::Rollout]) -> Table {
             rollout.id.clone(),
             rollout.pin_set.clone(),
             candidate(rollout),
-            state(rollout.state()),
+            standing(rollout),
             percent(rollout.share),
             rollout.reason.clone(),
         ]);
@@ -79,8 +89,29 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
         ("rollout", rollout.id.clone()),
         ("pin set", rollout.pin_set.clone()),
         ("candidate", candidate(rollout)),
-        ("state", state(rollout.state())),
+        ("state", standing(rollout)),
+        (
+            "shadow",
+            match rollout.shadow {
+                true => {
+                    "only played: nobody has the candidate, nothing is blocked or filed".to_owned()
+                }
+                false => String::new(),
+            },
+        ),
+        (
+            "security",
+            match rollout.security {
+                true => "started as a security fix, by the policy's rules for those".to_owned(),
+                false => String::new(),
+            },
+        ),
+        (
+            "FROZEN",
+            rollout.freeze.as_ref().map(frozen).unwrap_or_default(),
+        ),
         ("reason", rollout.reason.clone()),
+        ("approvals", approvals(rollout)),
         ("share", percent(rollout.share)),
         ("next share", next),
         ("planned", planned.join(", ")),
@@ -135,6 +166,27 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
     facts(&lines)
 }
 
+/// Who has approved it, and how many more have to; empty where its policy asks for none.
+fn approvals(rollout: &v1::Rollout) -> String {
+    let policy = rollout.policy.clone().unwrap_or_default();
+    if policy.approvals == 0 {
+        return String::new();
+    }
+    let names: Vec<String> = rollout
+        .approvals
+        .iter()
+        .map(|one| format!("{} on {}", one.actor, show_time(one.time.as_ref())))
+        .collect();
+    let mut words = format!("{} of {}", rollout.approvals.len(), policy.approvals);
+    if !names.is_empty() {
+        words.push_str(&format!(": {}", names.join(", ")));
+    }
+    if rollout.approvals_missing > 0 && !policy.approvers.is_empty() {
+        words.push_str(&format!("; counts that of {}", policy.approvers.join(", ")));
+    }
+    words
+}
+
 /// A decision as two lines: what was done, and why.
 pub(crate) fn decision(decision: &v1::Decision) -> String {
     let share = match decision.share_before == decision.share_after {
@@ -145,8 +197,12 @@ pub(crate) fn decision(decision: &v1::Decision) -> String {
             percent(decision.share_after)
         ),
     };
+    let played = match decision.shadow {
+        true => " (shadow)",
+        false => "",
+    };
     let head = format!(
-        "{:>3}  {}  {}  {share}  by {}, epoch {}",
+        "{:>3}  {}  {}{played}  {share}  by {}, epoch {}",
         decision.sequence,
         show_time(decision.time.as_ref()),
         decision.action,

@@ -26,8 +26,16 @@ fn a_mistake_in_a_policy_is_told_with_its_place() {
     let file = developer.checkout().join("policy.toml");
     for (text, words) in [
         ("alpha = 0.01\nbakes = \"8h\"", "line 2, column 1"),
-        ("alpha = 0.5", "`alpha` of 0.5"),
+        ("alpha = 0.5", "line 1, column 9: `alpha` of 0.5"),
         ("stages = [0.5, 0.1]", "strictly rising"),
+        (
+            "[[override]]\npackages = [\"oslo.*\"]\nbake = \"1s\"",
+            "line 3, column 8: override 1: `bake` of 1 s",
+        ),
+        (
+            "[[override]]\npackages = [\"oslo.*\"]\noverlap = \"refuse\"",
+            "belongs to the whole pin set",
+        ),
         (
             "[calendar]\ntime_zone = \"Mars\"",
             "`Mars` is no IANA time zone",

@@ -1,5 +1,6 @@
 //! What a rollout does next, and why. Equal inputs give equal decisions.
 
+use crate::calendar::StandingFreeze;
 use crate::draw::Share;
 use crate::evidence::Evidence;
 use crate::gate::{Gate, GateState};
@@ -65,17 +66,37 @@ impl Decision {
     }
 }
 
-/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`; `gates`: those of its policy.
+/// Decides what `rollout` does next on `evidence`, in a fleet as it is `now`; `gates`: those of its policy, `freeze`: that
+/// of its pin set. Of a rollout that is only played it says what would be done.
 pub fn decide(
     rollout: &Rollout,
     evidence: &Evidence,
     gates: &[Gate],
     fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
+    let decision = decide_state(rollout, evidence, gates, fleet, freeze, now);
+    match rollout.is_shadow() {
+        true => Decision {
+            reason: decision.reason.in_shadow(),
+            ..decision
+        },
+        false => decision,
+    }
+}
+
+fn decide_state(
+    rollout: &Rollout,
+    evidence: &Evidence,
+    gates: &[Gate],
+    fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
     now: Timestamp,
 ) -> Decision {
     match &rollout.state {
-        State::Gating => decide_beginning(rollout, gates, fleet, now),
-        State::Baking => decide_epoch(rollout, evidence, now),
+        State::Gating => decide_beginning(rollout, gates, fleet, freeze, now),
+        State::Baking => decide_epoch(rollout, evidence, freeze, now),
         State::Paused { by } => harm(rollout, evidence, false)
             .unwrap_or_else(|| Decision::wait(Reason::Halted { by: by.to_string() })),
         State::Frozen { cause } => Decision::wait(Reason::Frozen {
@@ -101,7 +122,16 @@ pub fn less_exposed<'a>(one: &'a Rollout, other: &'a Rollout) -> &'a Rollout {
     if key(one) <= key(other) { one } else { other }
 }
 
-fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Timestamp) -> Decision {
+fn decide_beginning(
+    rollout: &Rollout,
+    gates: &[Gate],
+    fleet: &Fleet,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
+    if let Some(wait) = unapproved(rollout) {
+        return wait;
+    }
     if let Some((until, package)) = &rollout.not_before
         && now < *until
     {
@@ -111,7 +141,7 @@ fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Times
         });
     }
     let wait = gated(gates, now).or_else(|| too_small(fleet));
-    if let Some(wait) = wait.or_else(|| closed(rollout, now)) {
+    if let Some(wait) = wait.or_else(|| closed(rollout, freeze, now)) {
         return wait;
     }
     let reason = Reason::Begun {
@@ -124,6 +154,19 @@ fn decide_beginning(rollout: &Rollout, gates: &[Gate], fleet: &Fleet, now: Times
         },
         None => Decision::wait(Reason::Ended),
     }
+}
+
+/// The wait for people.
+fn unapproved(rollout: &Rollout) -> Option<Decision> {
+    let missing = rollout.approvals_missing();
+    let names = rollout.approvals.iter();
+    (missing > 0).then(|| {
+        Decision::wait(Reason::ApprovalsOutstanding {
+            approved: names.map(|approval| approval.by.to_string()).collect(),
+            missing,
+            approvers: rollout.policy.approvers.clone(),
+        })
+    })
 }
 
 /// The wait for gates: until all have passed, and for a person once one has failed.
@@ -169,7 +212,12 @@ fn harm(rollout: &Rollout, evidence: &Evidence, may_pause: bool) -> Option<Decis
     })
 }
 
-fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decision {
+fn decide_epoch(
+    rollout: &Rollout,
+    evidence: &Evidence,
+    freeze: Option<&StandingFreeze>,
+    now: Timestamp,
+) -> Decision {
     if let Some(decision) = harm(rollout, evidence, true) {
         return decision;
     }
@@ -194,7 +242,7 @@ fn decide_epoch(rollout: &Rollout, evidence: &Evidence, now: Timestamp) -> Decis
     if let Some(until) = rollout.watched_until.filter(|until| now < *until) {
         return Decision::wait(Reason::watched(evidence, until));
     }
-    if let Some(wait) = closed(rollout, now) {
+    if let Some(wait) = closed(rollout, freeze, now) {
         return wait;
     }
     if epoch.step == PathStep::Full {
@@ -270,7 +318,14 @@ fn too_small(fleet: &Fleet) -> Option<Decision> {
     })
 }
 
-fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {
+fn closed(rollout: &Rollout, freeze: Option<&StandingFreeze>, now: Timestamp) -> Option<Decision> {
+    if let Some(freeze) = freeze.filter(|freeze| freeze.holds(now)) {
+        return Some(Decision::wait(Reason::PinSetFrozen {
+            by: freeze.by.to_string(),
+            until: freeze.until,
+            words: freeze.reason.clone(),
+        }));
+    }
     let calendar = &rollout.policy.calendar;
     (!calendar.is_open(now)).then(|| {
         Decision::wait(Reason::CalendarClosed {
@@ -282,9 +337,13 @@ fn closed(rollout: &Rollout, now: Timestamp) -> Option<Decision> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw::Seed;
     use crate::gate::{Failure, Lease, Report, Run};
     use crate::name::LeaseId;
     use crate::outcome::Category;
+    use crate::policy::Policy;
+    use crate::prediction::Prediction;
+    use crate::rollout::{ApprovalError, Lane};
     use crate::state::Actor;
     use std::time::Duration;
 
@@ -349,5 +408,125 @@ mod tests {
             wait.reason.to_string(),
             "the gate of neutron failed: 1 run failed with the candidate, the last in test; a person may promote it all the same, or stop it"
         );
+    }
+
+    /// A rollout that waits to begin, started by ann.
+    fn gating(policy: Policy) -> Rollout {
+        Rollout {
+            id: RolloutId::from_random([1; 8]),
+            pin_set: "mine".parse().expect("a name"),
+            changes: Vec::new(),
+            seed: Seed::from_random([1; 16]),
+            policy,
+            lane: Lane::Ordinary,
+            approvals: Vec::new(),
+            created_at: NOON,
+            created_by: person("ann"),
+            origin: None,
+            not_before: None,
+            state: State::Gating,
+            updated_at: NOON,
+            fleet: None,
+            epoch: None,
+            shares: Vec::new(),
+            prediction: None,
+            platforms: Vec::new(),
+            begun_after: 0,
+            watched: 0,
+            watched_until: None,
+            interfered: false,
+            restarts: Vec::new(),
+            overruled: None,
+            decisions: 1,
+            last_hash: String::new(),
+        }
+    }
+
+    fn person(name: &str) -> Actor {
+        Actor::Token(name.to_owned())
+    }
+
+    fn decided(rollout: &Rollout, freeze: Option<&StandingFreeze>, now: Timestamp) -> Decision {
+        let fleet = Fleet {
+            population: 100,
+            prediction: Prediction::from_history(&[0; 11], &[0; 5]),
+        };
+        decide(rollout, &Evidence::default(), &[], &fleet, freeze, now)
+    }
+
+    #[test]
+    fn different_people_approve_and_never_who_started_it() {
+        let policy = Policy {
+            approvals: 2,
+            ..Policy::default()
+        };
+        let rollout = gating(policy);
+        assert_eq!(decided(&rollout, None, NOON).action, Action::Wait);
+        let own = rollout.approve(&person("ann"), NOON);
+        assert_eq!(own, Err(ApprovalError::Own(person("ann"))));
+        let once = rollout.approve(&person("bob"), NOON).expect("another");
+        let twice = once.approve(&person("bob"), NOON);
+        assert_eq!(twice, Err(ApprovalError::Twice(person("bob"))));
+        let wait = decided(&once, None, NOON);
+        assert_eq!(
+            wait.reason.to_string(),
+            "1 more person must approve it before anybody gets it; bob did"
+        );
+        let both = once.approve(&person("cid"), NOON).expect("a third");
+        assert!(matches!(
+            decided(&both, None, NOON).action,
+            Action::Raise(..)
+        ));
+        let further = both.approve(&person("dan"), NOON);
+        assert_eq!(further, Err(ApprovalError::Enough));
+        let back = both.withdraw(&person("bob"), NOON).expect("has approved");
+        assert_eq!(back.approvals_missing(), 1);
+        assert_eq!(
+            back.withdraw(&person("bob"), NOON),
+            Err(ApprovalError::NotApproved(person("bob")))
+        );
+        let plain = gating(Policy::default());
+        assert_eq!(
+            plain.approve(&person("bob"), NOON),
+            Err(ApprovalError::NotAsked)
+        );
+    }
+
+    #[test]
+    fn a_freeze_of_the_pin_set_is_waited_for_while_it_holds() {
+        let rollout = gating(Policy::default());
+        let until = NOON.plus(Duration::from_secs(3600));
+        let freeze = StandingFreeze {
+            since: NOON,
+            until: Some(until),
+            by: person("bob"),
+            reason: "incident".to_owned(),
+        };
+        let wait = decided(&rollout, Some(&freeze), NOON);
+        assert_eq!(wait.action, Action::Wait);
+        assert_eq!(
+            wait.reason.to_string(),
+            "bob froze the pin set until 2024-03-05 13:00 UTC: incident"
+        );
+        assert!(matches!(
+            decided(&rollout, Some(&freeze), until).action,
+            Action::Raise(..)
+        ));
+    }
+
+    #[test]
+    fn what_is_only_played_is_decided_alike_and_says_so() {
+        let real = gating(Policy::default());
+        let played = gating(Policy {
+            shadow: true,
+            ..Policy::default()
+        });
+        let (real, played) = (decided(&real, None, NOON), decided(&played, None, NOON));
+        assert_eq!(real.action, played.action);
+        assert_eq!(
+            played.reason.to_string(),
+            format!("in shadow, nothing is served: {}", real.reason)
+        );
+        assert_eq!(played.reason.clone().in_shadow(), played.reason, "once");
     }
 }

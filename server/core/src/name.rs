@@ -114,6 +114,10 @@ name!(
     ConsumerName, "consumer name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
 );
 name!(
+    /// Who may approve: the name of a token, or of a role, in the form of a pin set's.
+    Approver, "approver", is_plain, "give the name of a token, or the role release-manager, admin or viewer"
+);
+name!(
     /// What environments are drawn by: 1 to 100 bytes of printable ASCII without blank and `/`.
     DrawKey, "draw key",
     |text| (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'),
@@ -200,14 +204,9 @@ impl PackageName {
         if !fine || !(1..=PACKAGE_BYTES_MAX).contains(&text.len()) {
             return Err(InvalidName::new(kind, text, cause));
         }
-        let normal = match ecosystem {
-            Ecosystem::Pypi => normal_pypi(text),
-            Ecosystem::Cargo => text.to_ascii_lowercase().replace('_', "-"),
-            Ecosystem::Npm | Ecosystem::Go => text.to_owned(),
-        };
         Ok(Self {
             written: text.to_owned(),
-            normal,
+            normal: normal(ecosystem, text),
         })
     }
 
@@ -235,6 +234,15 @@ impl PackageName {
                 }
                 segment
             })
+    }
+}
+
+/// The normal form of a name, or of a pattern of names.
+pub(crate) fn normal(ecosystem: Ecosystem, text: &str) -> String {
+    match ecosystem {
+        Ecosystem::Pypi => normal_pypi(text),
+        Ecosystem::Cargo => text.to_ascii_lowercase().replace('_', "-"),
+        Ecosystem::Npm | Ecosystem::Go => text.to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::draw::Share;
 use crate::evidence::{Evidence, HarmBounds, Side};
-use crate::name::{ConsumerName, RolloutId};
+use crate::name::{Approver, ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
 use crate::outcome::Category;
 use crate::rollout::Origin;
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub enum Reason {
     /// A person asked for the rollout.
     Created,
+    /// A person asked for the rollout, as the fix of a hole that is known.
+    CreatedForSecurity,
     /// A followed file has the version.
     InSource {
         /// The file, as it was read.
@@ -34,6 +36,38 @@ pub enum Reason {
         package: String,
         /// When it is old enough.
         until: Timestamp,
+    },
+    /// People have not approved it yet.
+    ApprovalsOutstanding {
+        /// Who has.
+        approved: Vec<String>,
+        /// How many more have to.
+        missing: u32,
+        /// Whose approval counts; empty: that of all who run rollouts.
+        approvers: Vec<Approver>,
+    },
+    /// A person approved it.
+    Approved {
+        /// How many have, this one included.
+        have: u32,
+        /// How many have to.
+        need: u32,
+        /// In their words; may be empty.
+        words: String,
+    },
+    /// A person took their approval back.
+    ApprovalWithdrawn {
+        /// How many are left.
+        have: u32,
+        /// How many have to.
+        need: u32,
+        /// In their words; may be empty.
+        words: String,
+    },
+    /// A person whose approval it takes refused it.
+    Denied {
+        /// In their words; may be empty.
+        words: String,
     },
     /// Consumers' tests have not all passed with the candidate.
     GatesOutstanding {
@@ -57,6 +91,20 @@ pub enum Reason {
     CalendarClosed {
         /// When it opens; none within the horizon.
         opens: Option<Timestamp>,
+    },
+    /// Somebody froze the whole pin set.
+    PinSetFrozen {
+        /// Who.
+        by: String,
+        /// Until when; none: until somebody takes the freeze away.
+        until: Option<Timestamp>,
+        /// In their words; may be empty.
+        words: String,
+    },
+    /// Somebody took the freeze of the whole pin set away.
+    PinSetUnfrozen {
+        /// In their words; may be empty.
+        words: String,
     },
     /// Under so many environments nothing is promoted without a person.
     PopulationTooSmall {
@@ -193,6 +241,46 @@ pub enum Reason {
         /// In their words; may be empty.
         words: String,
     },
+    /// A person asked for it although something else would have been waited for.
+    AskedPast {
+        /// Approvals that were missing.
+        approvals: u32,
+        /// Gates that had not passed.
+        gates: Vec<ConsumerName>,
+        /// Whether the pin set was frozen.
+        frozen: bool,
+        /// In their words; may be empty.
+        words: String,
+    },
+    /// A person asked for the block of a version to be lifted, and others have to.
+    LiftAsked {
+        /// The package.
+        package: String,
+        /// The version.
+        version: String,
+        /// How many have asked, this one included.
+        have: u32,
+        /// How many have to.
+        need: u32,
+        /// In their words; may be empty.
+        words: String,
+    },
+    /// The block of a version was lifted.
+    BlockLifted {
+        /// The package.
+        package: String,
+        /// The version.
+        version: String,
+        /// How many asked for it.
+        have: u32,
+        /// In the words of the last one; may be empty.
+        words: String,
+    },
+    /// The rollout is only played: the reason for what would be done.
+    InShadow {
+        /// That reason.
+        reason: Box<Reason>,
+    },
     /// Another rollout took its packages.
     TakenOver {
         /// Which one; none: an import changed them.
@@ -218,6 +306,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason, said of a rollout that is only played.
+    pub fn in_shadow(self) -> Self {
+        match self {
+            Self::InShadow { .. } => self,
+            reason => Self::InShadow {
+                reason: Box::new(reason),
+            },
+        }
+    }
+
     /// The reason for going on at the end of an epoch.
     pub fn no_harm_seen(evidence: &Evidence) -> Self {
         let leading = evidence.leading();
@@ -305,6 +403,29 @@ impl fmt::Display for Reason {
                     "the version of {package} is too young; it is old enough on {until}"
                 )
             }
+            Self::CreatedForSecurity => f.write_str(
+                "a person asked for it as a security fix, by the policy's rules for those",
+            ),
+            Self::ApprovalsOutstanding {
+                approved,
+                missing,
+                approvers,
+            } => f.write_str(&unapproved(approved, *missing, approvers)),
+            Self::Approved { have, need, words } => {
+                write!(f, "approved, {have} of {need}{}", said(words))
+            }
+            Self::ApprovalWithdrawn { have, need, words } => write!(
+                f,
+                "an approval was taken back, which leaves {have} of {need}{}",
+                said(words)
+            ),
+            Self::Denied { words } => {
+                write!(
+                    f,
+                    "a person whose approval it takes refused it{}",
+                    said(words)
+                )
+            }
             Self::GatesOutstanding {
                 waiting,
                 running,
@@ -328,6 +449,16 @@ impl fmt::Display for Reason {
             Self::CalendarClosed { opens: None } => f.write_str(
                 "the calendar is closed and has no opening ahead; change the policy's calendar",
             ),
+            Self::PinSetFrozen { by, until, words } => {
+                let until = match until {
+                    Some(until) => format!("until {until}"),
+                    None => "until somebody takes that away".to_owned(),
+                };
+                write!(f, "{by} froze the pin set {until}{}", said(words))
+            }
+            Self::PinSetUnfrozen { words } => {
+                write!(f, "the freeze of the pin set was taken away{}", said(words))
+            }
             Self::PopulationTooSmall { have, need } => write!(
                 f,
                 "with {} there are too few to decide anything from (it takes {need}); a person may promote it",
@@ -445,17 +576,63 @@ impl fmt::Display for Reason {
             ),
             Self::Asked { words } if words.is_empty() => f.write_str("a person asked for it"),
             Self::Asked { words } => write!(f, "a person asked for it: {words}"),
-            Self::AskedPastGates { gates, words } => {
-                let gates = match gates.as_slice() {
-                    [one] => format!("the gate of {one} has"),
-                    many => format!("the gates of {} have", named(many)),
+            Self::AskedPastGates { gates, words } => write!(
+                f,
+                "a person asked for it although {}{}",
+                not_passed(gates),
+                said(words)
+            ),
+            Self::AskedPast {
+                approvals,
+                gates,
+                frozen,
+                words,
+            } => {
+                let missing = match approvals {
+                    1 => "1 approval was missing".to_owned(),
+                    many => format!("{many} approvals were missing"),
                 };
-                write!(f, "a person asked for it although {gates} not passed")?;
-                match words.as_str() {
-                    "" => Ok(()),
-                    words => write!(f, ": {words}"),
-                }
+                let parts = [
+                    (*approvals > 0).then_some(missing),
+                    (!gates.is_empty()).then(|| not_passed(gates)),
+                    frozen.then(|| "the pin set was frozen".to_owned()),
+                ];
+                let parts: Vec<String> = parts.into_iter().flatten().collect();
+                write!(
+                    f,
+                    "a person asked for it although {}{}",
+                    parts.join(", and "),
+                    said(words)
+                )
             }
+            Self::LiftAsked {
+                package,
+                version,
+                have,
+                need,
+                words,
+            } => write!(
+                f,
+                "a person asked to lift the block of {package} {version}, {have} of {need}{}",
+                said(words)
+            ),
+            Self::BlockLifted {
+                package,
+                version,
+                have,
+                words,
+            } => {
+                let people = match have {
+                    1 => "a person".to_owned(),
+                    many => format!("{many} people"),
+                };
+                write!(
+                    f,
+                    "the block of {package} {version} was lifted, as {people} asked{}",
+                    said(words)
+                )
+            }
+            Self::InShadow { reason } => write!(f, "in shadow, nothing is served: {reason}"),
             Self::InSource { origin } => write!(
                 f,
                 "`{}` on `{}` has it, as of commit {}",
@@ -507,6 +684,42 @@ fn outstanding(waiting: &[ConsumerName], running: &[ConsumerName], passed: u32) 
             "gate"
         ),
     )
+}
+
+/// Gates that have not passed, in words.
+fn not_passed(gates: &[ConsumerName]) -> String {
+    match gates {
+        [one] => format!("the gate of {one} has not passed"),
+        many => format!("the gates of {} have not passed", named(many)),
+    }
+}
+
+/// A person's words after a sentence.
+fn said(words: &str) -> String {
+    match words {
+        "" => String::new(),
+        words => format!(": {words}"),
+    }
+}
+
+/// Who has approved and who has to, in words.
+fn unapproved(approved: &[String], missing: u32, approvers: &[Approver]) -> String {
+    let names: Vec<&str> = approvers.iter().map(Approver::as_str).collect();
+    let of = match names.as_slice() {
+        [] => String::new(),
+        names => format!(" of {}", names.join(", ")),
+    };
+    let (more, people) = match (approved.is_empty(), missing) {
+        (true, 1) => ("", "person"),
+        (true, _) => ("", "people"),
+        (false, 1) => ("more ", "person"),
+        (false, _) => ("more ", "people"),
+    };
+    let so_far = match approved {
+        [] => "nobody has so far".to_owned(),
+        names => format!("{} did", names.join(", ")),
+    };
+    format!("{missing} {more}{people}{of} must approve it before anybody gets it; {so_far}")
 }
 
 /// Names in a row, such as "nova, neutron and cinder".

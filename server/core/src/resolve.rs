@@ -54,7 +54,7 @@ impl Subject<'_> {
             .any(|package| rollout.concerns(package))
     }
 
-    /// Whether it has the candidate of `rollout` now.
+    /// Whether it has the candidate of `rollout` now; nobody has that of one in shadow.
     pub fn is_exposed(&self, rollout: &Rollout) -> bool {
         rollout.state.is_open() && self.is_within(rollout, rollout.share())
     }
@@ -68,7 +68,7 @@ impl Subject<'_> {
     fn is_within(&self, rollout: &Rollout, share: Share) -> bool {
         let is_drawn = share.exposes(self.draw(rollout));
         let by_choice = share != Share::ZERO && self.volunteers_for(rollout);
-        self.may_have(rollout) && (is_drawn || by_choice)
+        !rollout.is_shadow() && self.may_have(rollout) && (is_drawn || by_choice)
     }
 
     fn may_have(&self, rollout: &Rollout) -> bool {

@@ -27,8 +27,14 @@ pub struct Rollout {
     pub changes: Vec<PackageChange>,
     /// The secret of its draws.
     pub seed: Seed,
-    /// The rules it began with.
+    /// The rules it began with: those for its packages, frozen.
     pub policy: Policy,
+    /// Why it may be in a hurry.
+    #[serde(default, skip_serializing_if = "Lane::is_ordinary")]
+    pub lane: Lane,
+    /// Who approved it, each once, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Who created it.
@@ -70,6 +76,56 @@ pub struct Rollout {
     pub decisions: u64,
     /// The hash of the last decision; empty before the first.
     pub last_hash: String,
+}
+
+/// Why a rollout may be in a hurry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// It may not.
+    #[default]
+    Ordinary,
+    /// It fixes a hole that is known: the policy's rules for security fixes hold.
+    Security,
+}
+
+impl Lane {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    const fn is_ordinary(&self) -> bool {
+        matches!(self, Self::Ordinary)
+    }
+}
+
+/// A person's consent that a rollout begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Whose.
+    pub by: Actor,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Why an approval is not taken, or not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApprovalError {
+    /// Its policy asks for none.
+    #[error("its policy asks for no approval")]
+    NotAsked,
+    /// Who starts a rollout does not approve it.
+    #[error("{0} started it, and it takes others to approve it")]
+    Own(Actor),
+    /// One person is one approval.
+    #[error("{0} has approved it already, and it takes different people")]
+    Twice(Actor),
+    /// As many have approved it as its policy asks for.
+    #[error("it has all the approvals that it takes")]
+    Enough,
+    /// There is nothing to take back.
+    #[error("{0} has not approved it")]
+    NotApproved(Actor),
+    /// It has begun, or has ended.
+    #[error(transparent)]
+    Step(#[from] IllegalStep),
 }
 
 /// The state of a followed file that asked for something.
@@ -218,9 +274,78 @@ impl Rollout {
         }
     }
 
+    /// How many people still have to approve it.
+    pub fn approvals_missing(&self) -> u32 {
+        let have = u32::try_from(self.approvals.len()).unwrap_or(u32::MAX);
+        self.policy.approvals.saturating_sub(have)
+    }
+
+    /// The rollout with a person's approval.
+    ///
+    /// # Errors
+    /// If it takes none or no more, it is the second one of that person, that person started it, or it has begun.
+    pub fn approve(&self, by: &Actor, now: Timestamp) -> Result<Self, ApprovalError> {
+        self.check_approver(by)?;
+        self.check(Step::Approve)?;
+        let mut next = self.clone();
+        if next.approvals.iter().any(|approval| approval.by == *by) {
+            return Err(ApprovalError::Twice(by.clone()));
+        }
+        if self.approvals_missing() == 0 {
+            return Err(ApprovalError::Enough);
+        }
+        next.approvals.push(Approval {
+            by: by.clone(),
+            at: now,
+        });
+        next.updated_at = now;
+        Ok(next)
+    }
+
+    /// The rollout without a person's approval.
+    ///
+    /// # Errors
+    /// If that person has not approved it, or it has begun.
+    pub fn withdraw(&self, by: &Actor, now: Timestamp) -> Result<Self, ApprovalError> {
+        self.check(Step::Withdraw)?;
+        let mut next = self.clone();
+        next.approvals.retain(|approval| approval.by != *by);
+        if next.approvals.len() == self.approvals.len() {
+            return Err(ApprovalError::NotApproved(by.clone()));
+        }
+        next.updated_at = now;
+        Ok(next)
+    }
+
+    /// The rollout as ended by a person whose approval it takes.
+    ///
+    /// # Errors
+    /// If it takes none, that person started it, or it has begun.
+    pub fn deny(&self, by: &Actor, now: Timestamp) -> Result<Self, ApprovalError> {
+        self.check_approver(by)?;
+        let state = State::Aborted {
+            at: now,
+            by: by.clone(),
+        };
+        Ok(self.enter(Step::Deny, state, now)?)
+    }
+
+    fn check_approver(&self, by: &Actor) -> Result<(), ApprovalError> {
+        match self.policy.approvals {
+            0 => Err(ApprovalError::NotAsked),
+            _ if self.created_by == *by => Err(ApprovalError::Own(by.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is only played: nothing is served, blocked or filed.
+    pub const fn is_shadow(&self) -> bool {
+        self.policy.shadow
+    }
+
     /// Whether the environment of this draw has the candidate now.
     pub fn exposes(&self, draw: Draw) -> bool {
-        self.state.is_open() && self.share().exposes(draw)
+        !self.is_shadow() && self.state.is_open() && self.share().exposes(draw)
     }
 
     /// Whether it changes any pin of `package`.

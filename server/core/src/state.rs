@@ -128,6 +128,12 @@ pub enum Step {
     Watch,
     /// The detectors start afresh: a partner that was blamed together with it is gone.
     Restart,
+    /// Somebody approves it.
+    Approve,
+    /// Somebody takes their approval back.
+    Withdraw,
+    /// Somebody whose approval it takes refuses it: the baseline is served.
+    Deny,
 }
 
 /// Every step that exists.
@@ -136,10 +142,13 @@ pub const TRANSITIONS: &[(StateKind, Step, StateKind)] = {
         Aborted, Baking, Completed, Frozen, Gating, Inconclusive, Paused, RolledBack, Superseded,
     };
     use Step::{
-        Abort, Complete, Conclude, Freeze, Pause, Raise, Restart, Resume, RollBack, Settle,
-        Supersede, Watch,
+        Abort, Approve, Complete, Conclude, Deny, Freeze, Pause, Raise, Restart, Resume, RollBack,
+        Settle, Supersede, Watch, Withdraw,
     };
     &[
+        (Gating, Approve, Gating),
+        (Gating, Withdraw, Gating),
+        (Gating, Deny, Aborted),
         (Gating, Raise, Baking),
         (Gating, Abort, Aborted),
         (Gating, RollBack, RolledBack),
@@ -244,6 +253,9 @@ impl Step {
             Self::Supersede => "supersede",
             Self::Watch => "watch",
             Self::Restart => "restart",
+            Self::Approve => "approve",
+            Self::Withdraw => "withdraw",
+            Self::Deny => "deny",
         }
     }
 }

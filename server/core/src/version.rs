@@ -34,6 +34,15 @@ struct Stored {
     version: String,
 }
 
+/// The release number of a version, such as 2.31.0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Before everything else, in PEP 440; else 0.
+    pub epoch: u64,
+    /// As many as are written, at least one.
+    pub places: Vec<u64>,
+}
+
 /// A text that is no exact version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no exact version of {ecosystem}: {cause}")]
@@ -90,6 +99,20 @@ impl Version {
     /// The version as written.
     pub fn as_str(&self) -> &str {
         &self.written
+    }
+
+    /// Its release number.
+    pub fn release(&self) -> Release {
+        match &self.parsed {
+            Parsed::Pep440(version) => Release {
+                epoch: version.epoch(),
+                places: version.release().to_vec(),
+            },
+            Parsed::SemVer(version) => Release {
+                epoch: 0,
+                places: vec![version.major, version.minor, version.patch],
+            },
+        }
     }
 
     /// The order of the ecosystem: PEP 440, or SemVer's precedence, which leaves build metadata out.

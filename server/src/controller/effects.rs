@@ -59,6 +59,7 @@ impl Controller {
                 rollout: rollout.id.clone(),
                 reason: reason.to_string(),
                 incompatible_with: incompatible_with.clone(),
+                lift_votes: Vec::new(),
             };
             draft.put(
                 keys::block(&rollout.pin_set, &change.package, version),

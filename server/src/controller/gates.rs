@@ -328,7 +328,7 @@ fn check_consumer(
     let known: BTreeSet<&ConsumerName> = of_sets
         .chain(of_rollouts)
         .filter(|(pin_set, _)| caller.require_pin_set(pin_set).is_ok())
-        .flat_map(|(_, policy)| &policy.gates)
+        .flat_map(|(_, policy)| policy.consumers())
         .collect();
     match known.contains(consumer) {
         true => Ok(()),

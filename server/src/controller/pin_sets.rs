@@ -1,20 +1,19 @@
-//! Pin sets: their rules, their baseline, and the versions that are blocked in them.
+//! Pin sets: their rules and their baseline.
 
 use pinion_core::constraints;
 use pinion_core::ecosystem::Ecosystem;
-use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::name::{PinSetName, RolloutId};
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::policy::Policy;
 use pinion_core::reason::Reason;
 use pinion_core::source_file::Format;
 use pinion_core::state::{State, Step};
-use pinion_core::version::Version;
 
 use super::rollouts::{Closing, close};
 use super::{Controller, Draft, Identity, Refusal};
 use crate::snapshot::PinSetEntry;
-use crate::store::records::{BaselineChunk, BlockRecord, PinSetRecord, Role, SourceRecord, encode};
-use crate::store::{Condition, keys};
+use crate::store::keys;
+use crate::store::records::{BaselineChunk, PinSetRecord, Role, SourceRecord, encode};
 
 /// Bytes of a baseline, at most: it is changed in one transaction.
 const BASELINE_BYTES_MAX: usize = 440 * 1024;
@@ -95,6 +94,7 @@ impl Controller {
             ecosystem,
             policy,
             source,
+            freeze: None,
             revision: 1,
             chunks: 0,
             created_at: now,
@@ -258,47 +258,6 @@ impl Controller {
         self.commit(draft).await?;
         self.wake_promotion();
         Ok(imported)
-    }
-
-    /// Lifts the block of one version, named exactly.
-    ///
-    /// # Errors
-    /// If the version is not blocked.
-    pub async fn lift_block(
-        &self,
-        caller: &Identity,
-        pin_set: &PinSetName,
-        package: &str,
-        version: &str,
-        words: &str,
-    ) -> Result<BlockRecord, Refusal> {
-        caller.require(&[Role::ReleaseManager])?;
-        caller.require_pin_set(pin_set)?;
-        let _lock = self.lock().await;
-        let snapshot = self.snapshot();
-        let entry = snapshot
-            .pin_set(pin_set)
-            .ok_or_else(|| Refusal::no_pin_set(pin_set))?;
-        let ecosystem = entry.stored.record.ecosystem;
-        let package = PackageName::parse(ecosystem, package)
-            .map_err(|error| Refusal::invalid("package", error))?;
-        let version = Version::parse(ecosystem, version)
-            .map_err(|error| Refusal::invalid("version", error))?;
-        let block =
-            snapshot
-                .block(pin_set, &package, &version)
-                .ok_or_else(|| Refusal::NotFound {
-                    kind: "block",
-                    name: format!("{} {version}", package.written()),
-                    hint: "`pinion pin-set blocks` shows those of a pin set",
-                })?;
-        let key = keys::block(pin_set, &block.record.package, &block.record.version);
-        let mut draft = Draft::default();
-        draft.require(Condition::Modified(key.clone(), block.modified));
-        draft.delete(key);
-        self.commit(draft).await?;
-        tracing::info!(actor = %caller.actor, %pin_set, package = package.written(), %version, reason = words, "block lifted");
-        Ok(BlockRecord::clone(&block.record))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Share;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
 use pinion_core::pin::{Pin, Pins};
+use pinion_core::reason::Reason;
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{State, StateKind};
@@ -55,8 +57,8 @@ pub struct Explained {
     pub sentences: Vec<String>,
     /// What each rollout of the package means here.
     pub explanations: Vec<Explanation>,
-    /// Its blocked versions.
-    pub blocks: Vec<BlockRecord>,
+    /// Its blocked versions, each with how many more people have to ask before it is lifted.
+    pub blocks: Vec<(BlockRecord, u32)>,
 }
 
 /// What one rollout means for an environment.
@@ -70,6 +72,8 @@ pub struct Explanation {
     pub next: Option<(Share, Option<Timestamp>)>,
     /// The environment's position; only once the rollout has ended.
     pub draw: Option<f64>,
+    /// What is waited for, while it is open and that is known.
+    pub waits_for: Option<String>,
 }
 
 impl Controller {
@@ -198,12 +202,20 @@ impl Controller {
             .map(|block| BlockRecord::clone(&block.record))
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
-        let sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        let freeze = snapshot.freeze(&record.name, self.clock.now());
+        let mut sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        sentences.extend(freeze.map(frozen));
         Ok(Explained {
             pins,
             sentences,
             explanations,
-            blocks,
+            blocks: blocks
+                .into_iter()
+                .map(|block| {
+                    let missing = self.lift_votes_missing(&block);
+                    (block, missing)
+                })
+                .collect(),
         })
     }
 
@@ -213,7 +225,10 @@ impl Controller {
         environment: Option<&EnvironmentEntry>,
     ) -> Explanation {
         let subject = environment.map(|environment| subject(&environment.stored.record));
-        let next = self.standing(&rollout.id).and_then(|standing| {
+        let standing = self.standing(&rollout.id);
+        let open = standing.as_ref().filter(|_| rollout.state.is_open());
+        let waits_for = open.map(|standing| standing.reason.to_string());
+        let next = standing.and_then(|standing| {
             let (_, share) = *standing.ahead.first()?;
             Some((share, rollout.epoch.as_ref().map(|epoch| epoch.ends)))
         });
@@ -224,6 +239,7 @@ impl Controller {
                 .filter(|_| !rollout.state.is_open())
                 .map(|subject| subject.draw(rollout).value()),
             rollout: Arc::clone(rollout),
+            waits_for,
         }
     }
 }
@@ -335,10 +351,20 @@ fn sentences(
         let changes = changes_in_words(rollout);
         match rollout.state.kind() {
             _ if explanation.exposed => {}
-            StateKind::Gating => sentences.push(format!(
-                "rollout {} of {changes} has not begun: nobody has it yet",
-                rollout.id
+            _ if rollout.is_shadow() => sentences.push(format!(
+                "rollout {} of {changes} is in shadow, {} at {}: it is only played, and nobody gets it",
+                rollout.id,
+                rollout.state.kind(),
+                rollout.share()
             )),
+            StateKind::Gating => {
+                let waits_for = explanation.waits_for.iter();
+                let waits_for: String = waits_for.map(|words| format!("; {words}")).collect();
+                sentences.push(format!(
+                    "rollout {} of {changes} has not begun: nobody has it yet{waits_for}",
+                    rollout.id
+                ));
+            }
             StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
                 sentences.push(not_exposed(rollout, environment, &changes));
             }
@@ -375,6 +401,16 @@ fn sentences(
         ));
     }
     sentences
+}
+
+/// A freeze that holds, in words.
+fn frozen(freeze: &StandingFreeze) -> String {
+    let reason = Reason::PinSetFrozen {
+        by: freeze.by.to_string(),
+        until: freeze.until,
+        words: freeze.reason.clone(),
+    };
+    format!("no share is raised now: {reason}")
 }
 
 fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, changes: &str) -> String {

@@ -1,7 +1,8 @@
 //! Why a request is refused: what was wrong, and what to do next.
 
-use pinion_core::name::{EnvironmentId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{Approver, EnvironmentId, PackageName, PinSetName, RolloutId};
 use pinion_core::rollout::IllegalStep;
+use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
 
 use crate::store::Error;
@@ -30,6 +31,18 @@ pub enum Refusal {
         own: PinSetName,
         /// The one asked for.
         asked: PinSetName,
+    },
+    /// The policy of a rollout names others as its approvers.
+    #[error(
+        "`{actor}` is no approver of rollout `{rollout}`; its policy names {}", .approvers.iter().map(Approver::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    NotApprover {
+        /// Who asked.
+        actor: Actor,
+        /// Of what.
+        rollout: RolloutId,
+        /// Tokens and roles.
+        approvers: Vec<Approver>,
     },
     /// There is no such thing.
     #[error("there is no {kind} `{name}`; {hint}")]

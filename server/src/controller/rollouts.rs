@@ -9,15 +9,17 @@ use pinion_core::log::LogEntry;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
 use pinion_core::path::Step as PathStep;
 use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
-use pinion_core::policy::Overlap;
+use pinion_core::policy::{Overlap, Policy};
 use pinion_core::reason::Reason;
-use pinion_core::rollout::{CANDIDATES_MAX, Origin, Rollout};
+use pinion_core::rollout::{CANDIDATES_MAX, Lane, Origin, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 
+use super::approvals::check_right;
 use super::gates::put_gates;
 use super::pin_sets::current;
+use super::policies::effective;
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
 use crate::snapshot::{PinSetEntry, Snapshot};
@@ -28,6 +30,10 @@ use crate::store::records::{Role, encode};
 const CHANGES_BYTES_MAX: usize = 6 * 1024;
 /// What the decision log calls filing a change again.
 pub(super) const FILE_AGAIN: &str = "file";
+/// What it calls the wish to lift the block of a version.
+pub(super) const LIFT: &str = "lift";
+/// A new rollout, at most, in bytes of JSON: its record grows while it runs.
+const ROLLOUT_BYTES_MAX: usize = 11 * 1024;
 /// The longest reason of a person, in bytes.
 const WORDS_MAX: usize = 500;
 
@@ -44,6 +50,8 @@ pub struct NewRollout {
     pub expected_revision: u64,
     /// Checks and creates nothing.
     pub validate_only: bool,
+    /// Whether it is a security fix.
+    pub lane: Lane,
     /// The followed file that asks for it, if it is no person.
     pub origin: Option<Origin>,
 }
@@ -68,12 +76,32 @@ pub enum Verb {
     Pause,
     /// Let it go on.
     Resume,
-    /// Raise the share now, to this one or the next planned one.
-    Promote(Option<Share>),
+    /// Raise the share now.
+    Promote {
+        /// To this one; none: to the next planned one.
+        share: Option<Share>,
+        /// What to do about approvals that are missing.
+        approvals: MissingApprovals,
+    },
     /// Serve the baseline, block the versions, file the rollback.
     RollBack,
     /// Serve the baseline.
     Abort,
+    /// Approve that it begins.
+    Approve,
+    /// Take the own approval back.
+    Withdraw,
+    /// End it instead of approving it.
+    Deny,
+}
+
+/// What a promotion does about approvals that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingApprovals {
+    /// It is refused.
+    Respect,
+    /// It goes past them, and the log says so.
+    Override,
 }
 
 impl Verb {
@@ -82,9 +110,12 @@ impl Verb {
         match self {
             Self::Pause => Step::Pause,
             Self::Resume => Step::Resume,
-            Self::Promote(_) => Step::Raise,
+            Self::Promote { .. } => Step::Raise,
             Self::RollBack => Step::RollBack,
             Self::Abort => Step::Abort,
+            Self::Approve => Step::Approve,
+            Self::Withdraw => Step::Withdraw,
+            Self::Deny => Step::Deny,
         }
     }
 }
@@ -117,10 +148,11 @@ impl Controller {
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = current(&snapshot, &new.pin_set, new.expected_revision)?;
-        let (changes, not_before) = changes(&snapshot, entry, new)?;
+        let changes = changes(&snapshot, entry, new)?;
+        let policy = effective(&entry.stored.record, &changes, new.lane)?;
+        let not_before = not_before(new, &changes, &policy)?;
         let superseded = in_the_way(&snapshot, entry, &changes)?;
         let now = self.clock.now();
-        let policy = entry.stored.record.policy.clone();
         let rollout = Rollout {
             id: RolloutId::from_random(bytes(self.random.as_ref())),
             pin_set: new.pin_set.clone(),
@@ -144,9 +176,12 @@ impl Controller {
             restarts: Vec::new(),
             overruled: None,
             policy,
+            lane: new.lane,
+            approvals: Vec::new(),
             decisions: 0,
             last_hash: String::new(),
         };
+        check_size(&rollout)?;
         let superseded_ids = superseded
             .iter()
             .map(|rollout| rollout.id.clone())
@@ -187,6 +222,7 @@ impl Controller {
                     Some(origin) => Reason::InSource {
                         origin: origin.clone(),
                     },
+                    None if new.lane == Lane::Security => Reason::CreatedForSecurity,
                     None => Reason::Created,
                 },
                 evidence: Evidence::default(),
@@ -213,7 +249,8 @@ impl Controller {
         expected_revision: u64,
         words: &str,
     ) -> Result<Arc<Rollout>, Refusal> {
-        caller.require(&[Role::ReleaseManager])?;
+        // Who may do nothing here is not told what there is.
+        caller.require(&[Role::Viewer])?;
         let words = words_of(words)?;
         let snapshot = self.snapshot();
         let rollout = &snapshot
@@ -221,6 +258,7 @@ impl Controller {
             .ok_or_else(|| Refusal::no_rollout(id))?
             .record;
         caller.require_pin_set(&rollout.pin_set)?;
+        check_right(caller, rollout, verb, &words)?;
         self.ask_promotion(
             id.clone(),
             verb,
@@ -256,7 +294,7 @@ impl Controller {
         Ok((entries?, page.more))
     }
 
-    /// The last decision about a rollout itself: filing its change again is none.
+    /// The last decision about a rollout itself: filing its change again is none, nor is a block that is lifted.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -267,7 +305,7 @@ impl Controller {
                 break;
             };
             let entry: LogEntry = crate::store::records::decode(&key, &entry.value)?;
-            if entry.action != FILE_AGAIN {
+            if ![FILE_AGAIN, LIFT].contains(&entry.action.as_str()) {
                 return Ok(Some(entry));
             }
         }
@@ -310,12 +348,12 @@ pub(super) fn words_of(words: &str) -> Result<String, Refusal> {
 
 type NotBefore = Option<(Timestamp, String)>;
 
-/// What the candidates change, each checked, and when the youngest is old enough.
+/// What the candidates change, each checked, in their order.
 fn changes(
     snapshot: &Snapshot,
     entry: &PinSetEntry,
     new: &NewRollout,
-) -> Result<(Vec<PackageChange>, NotBefore), Refusal> {
+) -> Result<Vec<PackageChange>, Refusal> {
     if new.candidates.is_empty() || new.candidates.len() > CANDIDATES_MAX {
         return Err(Refusal::invalid(
             "candidates",
@@ -327,7 +365,6 @@ fn changes(
     }
     let record = &entry.stored.record;
     let mut changes: Vec<PackageChange> = Vec::new();
-    let mut not_before: NotBefore = None;
     for (index, candidate) in new.candidates.iter().enumerate() {
         let field = |name: &str| format!("candidates[{index}].{name}");
         let change = change(entry, candidate, new.allow_downgrade, &field)?;
@@ -352,21 +389,6 @@ fn changes(
                 &block.rollout,
             ));
         }
-        if !record.policy.minimum_age.is_zero() {
-            let published = candidate.published_at.ok_or_else(|| {
-                Refusal::invalid(
-                    field("publish_time"),
-                    "the policy asks for a minimum age; say when the version was published",
-                )
-            })?;
-            let old_enough = published.plus(record.policy.minimum_age);
-            if not_before
-                .as_ref()
-                .is_none_or(|(latest, _)| old_enough > *latest)
-            {
-                not_before = Some((old_enough, change.package.written().to_owned()));
-            }
-        }
         changes.push(change);
     }
     let bytes = encode(&changes).len();
@@ -377,7 +399,48 @@ fn changes(
         );
         return Err(Refusal::invalid("candidates", cause));
     }
-    Ok((changes, not_before))
+    Ok(changes)
+}
+
+/// When the youngest version is old enough, and which package that is.
+fn not_before(
+    new: &NewRollout,
+    changes: &[PackageChange],
+    policy: &Policy,
+) -> Result<NotBefore, Refusal> {
+    let mut not_before: NotBefore = None;
+    if policy.minimum_age.is_zero() {
+        return Ok(not_before);
+    }
+    for (index, (candidate, change)) in new.candidates.iter().zip(changes).enumerate() {
+        let published = candidate.published_at.ok_or_else(|| {
+            Refusal::invalid(
+                format!("candidates[{index}].publish_time"),
+                "the policy asks for a minimum age; say when the version was published",
+            )
+        })?;
+        let old_enough = published.plus(policy.minimum_age);
+        if not_before
+            .as_ref()
+            .is_none_or(|(latest, _)| old_enough > *latest)
+        {
+            not_before = Some((old_enough, change.package.written().to_owned()));
+        }
+    }
+    Ok(not_before)
+}
+
+/// Whether the record of a new rollout leaves room for what comes.
+fn check_size(rollout: &Rollout) -> Result<(), Refusal> {
+    match encode(rollout).len() {
+        bytes if bytes > ROLLOUT_BYTES_MAX => Err(Refusal::invalid(
+            "candidates",
+            format!(
+                "the packages and the rules for them have {bytes} bytes together, of at most {ROLLOUT_BYTES_MAX}; split the candidate, or take past freezes out of the policy"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn change(
@@ -568,12 +631,16 @@ pub(crate) fn logged(
     note: Note,
     now: Timestamp,
 ) -> Rollout {
+    let reason = match after.is_shadow() {
+        true => note.reason.in_shadow(),
+        false => note.reason,
+    };
     let entry = LogEntry {
         sequence: after.decisions + 1,
         at: now,
         actor: note.actor,
         action: note.action.to_owned(),
-        reason: note.reason,
+        reason,
         share_before: before.map_or(Share::ZERO, Rollout::share),
         share_after: after.share(),
         epoch: after.epoch_index(),

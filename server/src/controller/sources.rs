@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::reason::Reason;
-use pinion_core::rollout::{Origin, Rollout};
+use pinion_core::rollout::{Lane, Origin, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 
@@ -164,6 +164,7 @@ impl Controller {
             allow_downgrade: false,
             expected_revision: 0,
             validate_only: false,
+            lane: Lane::Ordinary,
             origin: Some(origin(followed)),
         }
     }
@@ -297,12 +298,41 @@ fn standing_of(snapshot: &Snapshot, pin_set: &PinSetName, changes: &[PackageChan
         .map(|stored| &stored.record)
         .filter(|rollout| rollout.pin_set == *pin_set && is_of(rollout))
         .max_by_key(|rollout| rollout.created_at);
-    match stopped.map(|rollout| (&rollout.id, &rollout.state)) {
-        Some((id, State::Aborted { by, .. })) if *by != Actor::Controller => {
-            Standing::Refused(aborted(changes, id, by))
+    match stopped.map(|rollout| (rollout, &rollout.state)) {
+        Some((rollout, State::Aborted { by, .. })) if *by != Actor::Controller => {
+            Standing::Refused(aborted(changes, &rollout.id, by))
+        }
+        Some((rollout, State::Completed { .. } | State::RolledBack { .. }))
+            if rollout.is_shadow() && is_still_in_shadow(snapshot, pin_set, changes) =>
+        {
+            Standing::Refused(played(rollout))
         }
         _ => Standing::New,
     }
+}
+
+/// Whether a rollout of the changes would only be played, by the policy as it is now.
+fn is_still_in_shadow(
+    snapshot: &Snapshot,
+    pin_set: &PinSetName,
+    changes: &[PackageChange],
+) -> bool {
+    snapshot.pin_set(pin_set).is_some_and(|entry| {
+        let record = &entry.stored.record;
+        let policy = record
+            .policy
+            .effective(record.ecosystem, changes, Lane::Ordinary);
+        policy.is_ok_and(|policy| policy.shadow)
+    })
+}
+
+fn played(rollout: &Rollout) -> String {
+    format!(
+        "{} was played in shadow by rollout {}, which ended as {}; with `shadow = false` in the policy it is tried",
+        super::pins::changes_in_words(rollout),
+        rollout.id,
+        rollout.state.kind()
+    )
 }
 
 fn aborted(changes: &[PackageChange], id: &RolloutId, by: &Actor) -> String {

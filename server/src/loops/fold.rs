@@ -134,6 +134,7 @@ impl Fold {
             .open_rollouts(&rollout.pin_set)
             .iter()
             .filter(|partner| partner.id != rollout.id && partner.share() > Share::ZERO)
+            .filter(|partner| are_partners(rollout, partner))
             .filter_map(|partner| Some((partner, self.tracks.get(&partner.id)?)));
         let labels = partners.map(|(partner, track)| {
             let label = |(ordinal, order): &(Ordinal, Order)| {
@@ -416,7 +417,7 @@ impl Fold {
         let partners: Vec<Arc<Rollout>> = snapshot
             .open_rollouts(&rollout.pin_set)
             .iter()
-            .filter(|other| other.id != rollout.id)
+            .filter(|other| other.id != rollout.id && are_partners(rollout, other))
             .take(PAIR_SLOTS)
             .cloned()
             .collect();
@@ -454,6 +455,11 @@ async fn seen_records(store: &dyn Store) -> Result<Vec<(i64, Key)>, Error> {
     let entries = read_all(store, keys::SEEN).await?.into_iter();
     let records = entries.map(|entry| (keys::day_of(&entry.key).unwrap_or(0), entry.key));
     Ok(records.collect())
+}
+
+/// Whether two rollouts can be harmful together: nobody has the candidate of one that is only played.
+fn are_partners(one: &Rollout, other: &Rollout) -> bool {
+    !one.is_shadow() && !other.is_shadow()
 }
 
 /// Who is active when an epoch opens.

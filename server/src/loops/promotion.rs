@@ -120,7 +120,9 @@ impl Promotion {
         for command in commands {
             match command {
                 // What is not counted yet must not fall between two epochs.
-                Command::Ask(ask) if folded.is_err() && matches!(ask.verb, Verb::Promote(_)) => {
+                Command::Ask(ask)
+                    if folded.is_err() && matches!(ask.verb, Verb::Promote { .. }) =>
+                {
                     let cause = "reports could not be counted; try again".to_owned();
                     // The person may have gone.
                     let _ = ask.answer.send(Err(Error::Unavailable(cause).into()));
@@ -200,7 +202,8 @@ impl Promotion {
         };
         let evidence = self.evidence_now(&rollout);
         let gates = snapshot.gates(&rollout);
-        let decision = decide(&rollout, &evidence, &gates, &fleet, now);
+        let freeze = snapshot.freeze(&rollout.pin_set, now);
+        let decision = decide(&rollout, &evidence, &gates, &fleet, freeze, now);
         let standing = Standing {
             evidence,
             reason: decision.reason.clone(),

@@ -5,10 +5,11 @@ use pinion_core::policy::Policy;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::pin_set_service_server::PinSetService;
 use pinion_proto::v1::{
-    CreatePinSetRequest, CreatePinSetResponse, GetPinSetRequest, GetPinSetResponse,
-    ImportPinsRequest, ImportPinsResponse, LiftBlockRequest, LiftBlockResponse, ListBlocksRequest,
-    ListBlocksResponse, ListPinSetsRequest, ListPinSetsResponse, UpdatePinSetRequest,
-    UpdatePinSetResponse,
+    CreatePinSetRequest, CreatePinSetResponse, FreezePinSetRequest, FreezePinSetResponse,
+    GetPinSetRequest, GetPinSetResponse, ImportPinsRequest, ImportPinsResponse, LiftBlockRequest,
+    LiftBlockResponse, ListBlocksRequest, ListBlocksResponse, ListPinSetsRequest,
+    ListPinSetsResponse, ResolvePolicyRequest, ResolvePolicyResponse, UnfreezePinSetRequest,
+    UnfreezePinSetResponse, UpdatePinSetRequest, UpdatePinSetResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -29,7 +30,8 @@ impl Rpc {
             .pin_set(name)
             .ok_or_else(|| Refusal::no_pin_set(name))?;
         let following = self.controller.following(name);
-        Ok(wire::pin_set(entry, &snapshot, following.as_ref()))
+        let now = self.controller.clock.now();
+        Ok(wire::pin_set(entry, &snapshot, following.as_ref(), now))
     }
 }
 
@@ -101,7 +103,8 @@ impl PinSetService for Rpc {
             .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
         let (pin_sets, next_page_token) = part.of(visible.map(|entry| {
             let following = self.controller.following(&entry.stored.record.name);
-            wire::pin_set(entry, &snapshot, following.as_ref())
+            let now = self.controller.clock.now();
+            wire::pin_set(entry, &snapshot, following.as_ref(), now)
         }));
         Ok(Response::new(ListPinSetsResponse {
             pin_sets,
@@ -179,10 +182,11 @@ impl PinSetService for Rpc {
         let part = part(page_size, &page_token, 100)?;
         self.shown(&caller, &name)?;
         let snapshot = self.controller.snapshot();
-        let (blocks, next_page_token) = part.of(snapshot
-            .blocks(&name)
-            .into_iter()
-            .map(|block| wire::block(&block.record)));
+        let blocks = snapshot.blocks(&name).into_iter();
+        let (blocks, next_page_token) = part.of(blocks.map(|block| {
+            let missing = self.controller.lift_votes_missing(&block.record);
+            wire::block(&block.record, missing)
+        }));
         Ok(Response::new(ListBlocksResponse {
             blocks,
             next_page_token,
@@ -201,12 +205,60 @@ impl PinSetService for Rpc {
             reason,
         } = request.into_inner();
         let name: PinSetName = wire::name("pin_set", &pin_set)?;
-        let block = self
+        let lift = self
             .controller
             .lift_block(&caller, &name, &package, &version, &reason)
             .await?;
         Ok(Response::new(LiftBlockResponse {
-            block: Some(wire::block(&block)),
+            block: Some(wire::block(&lift.block, lift.missing)),
+            lifted: lift.missing == 0,
         }))
+    }
+
+    async fn freeze_pin_set(
+        &self,
+        request: Request<FreezePinSetRequest>,
+    ) -> Result<Response<FreezePinSetResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let FreezePinSetRequest {
+            name,
+            end_time,
+            reason,
+        } = request.into_inner();
+        let name: PinSetName = wire::name("name", &name)?;
+        let until = end_time
+            .map(|time| wire::to_timestamp("end_time", time))
+            .transpose()?;
+        self.controller
+            .freeze_pin_set(&caller, &name, until, &reason)
+            .await?;
+        Ok(Response::new(FreezePinSetResponse {
+            pin_set: Some(self.shown(&caller, &name)?),
+        }))
+    }
+
+    async fn unfreeze_pin_set(
+        &self,
+        request: Request<UnfreezePinSetRequest>,
+    ) -> Result<Response<UnfreezePinSetResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let UnfreezePinSetRequest { name, reason } = request.into_inner();
+        let name: PinSetName = wire::name("name", &name)?;
+        self.controller
+            .unfreeze_pin_set(&caller, &name, &reason)
+            .await?;
+        Ok(Response::new(UnfreezePinSetResponse {
+            pin_set: Some(self.shown(&caller, &name)?),
+        }))
+    }
+
+    async fn resolve_policy(
+        &self,
+        request: Request<ResolvePolicyRequest>,
+    ) -> Result<Response<ResolvePolicyResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let resolve = wire::to_resolve(request.into_inner())?;
+        let resolved = self.controller.resolve_policy(&caller, &resolve)?;
+        Ok(Response::new(wire::resolved(&resolved)))
     }
 }

@@ -9,19 +9,20 @@ use pinion_core::rollout::Rollout;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::rollout_service_server::RolloutService;
 use pinion_proto::v1::{
-    AbortRolloutRequest, AbortRolloutResponse, CreateRolloutRequest, CreateRolloutResponse,
+    AbortRolloutRequest, AbortRolloutResponse, ApproveRolloutRequest, ApproveRolloutResponse,
+    CreateRolloutRequest, CreateRolloutResponse, DenyRolloutRequest, DenyRolloutResponse,
     FileRolloutRequest, FileRolloutResponse, GetRolloutRequest, GetRolloutResponse,
     ListDecisionsRequest, ListDecisionsResponse, ListRolloutsRequest, ListRolloutsResponse,
     PauseRolloutRequest, PauseRolloutResponse, PromoteRolloutRequest, PromoteRolloutResponse,
     ResumeRolloutRequest, ResumeRolloutResponse, RollBackRolloutRequest, RollBackRolloutResponse,
-    WatchRolloutsRequest, WatchRolloutsResponse,
+    WatchRolloutsRequest, WatchRolloutsResponse, WithdrawApprovalRequest, WithdrawApprovalResponse,
 };
 use tonic::{Request, Response, Status};
 
 use super::page::part;
 use super::pins::async_stream;
 use super::{Rpc, wire};
-use crate::controller::{Identity, Verb};
+use crate::controller::{Identity, MissingApprovals, Verb};
 use crate::store::records::Role;
 
 impl Rpc {
@@ -40,6 +41,7 @@ impl Rpc {
             last.as_ref(),
             filing.map(|stored| &*stored.record),
             &self.controller.gates_of(rollout),
+            snapshot.freeze(&rollout.pin_set, self.controller.clock.now()),
         ))
     }
 
@@ -88,7 +90,7 @@ impl RolloutService for Rpc {
         let new = wire::new_rollout(request.into_inner())?;
         let (rollout, superseded) = self.controller.create_rollout(&caller, &new).await?;
         let told = if new.validate_only {
-            wire::rollout(&rollout, None, None, None, &[])
+            wire::rollout(&rollout, None, None, None, &[], None)
         } else {
             self.told(&rollout).await?
         };
@@ -243,6 +245,7 @@ impl RolloutService for Rpc {
                               expected_revision,
                               reason,
                               share,
+                              override_approvals,
                           }| {
             let share = if share == 0.0 {
                 None
@@ -251,7 +254,13 @@ impl RolloutService for Rpc {
             };
             Ok((
                 wire::name("id", &id)?,
-                Verb::Promote(share),
+                Verb::Promote {
+                    share,
+                    approvals: match override_approvals {
+                        true => MissingApprovals::Override,
+                        false => MissingApprovals::Respect,
+                    },
+                },
                 expected_revision,
                 reason,
             ))
@@ -299,6 +308,69 @@ impl RolloutService for Rpc {
             ))
         };
         Ok(Response::new(AbortRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
+    }
+
+    async fn approve_rollout(
+        &self,
+        request: Request<ApproveRolloutRequest>,
+    ) -> Result<Response<ApproveRolloutResponse>, Status> {
+        let understand = |ApproveRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Approve,
+                expected_revision,
+                reason,
+            ))
+        };
+        Ok(Response::new(ApproveRolloutResponse {
+            rollout: self.act(request, understand).await?,
+        }))
+    }
+
+    async fn withdraw_approval(
+        &self,
+        request: Request<WithdrawApprovalRequest>,
+    ) -> Result<Response<WithdrawApprovalResponse>, Status> {
+        let understand = |WithdrawApprovalRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Withdraw,
+                expected_revision,
+                reason,
+            ))
+        };
+        Ok(Response::new(WithdrawApprovalResponse {
+            rollout: self.act(request, understand).await?,
+        }))
+    }
+
+    async fn deny_rollout(
+        &self,
+        request: Request<DenyRolloutRequest>,
+    ) -> Result<Response<DenyRolloutResponse>, Status> {
+        let understand = |DenyRolloutRequest {
+                              id,
+                              expected_revision,
+                              reason,
+                          }| {
+            Ok((
+                wire::name("id", &id)?,
+                Verb::Deny,
+                expected_revision,
+                reason,
+            ))
+        };
+        Ok(Response::new(DenyRolloutResponse {
             rollout: self.act(request, understand).await?,
         }))
     }

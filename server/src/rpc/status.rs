@@ -17,6 +17,7 @@ impl From<Refusal> for Status {
             Refusal::Unauthenticated(_) => (Code::Unauthenticated, "UNAUTHENTICATED"),
             Refusal::WrongRole { .. } => (Code::PermissionDenied, "WRONG_ROLE"),
             Refusal::OtherPinSet { .. } => (Code::PermissionDenied, "OTHER_PIN_SET"),
+            Refusal::NotApprover { .. } => (Code::PermissionDenied, "NOT_AN_APPROVER"),
             Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
             Refusal::Exists { .. } => (Code::AlreadyExists, "EXISTS"),
             Refusal::Invalid { .. } => (Code::InvalidArgument, "INVALID"),

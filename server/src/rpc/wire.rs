@@ -15,15 +15,17 @@ mod pin;
 mod pin_set;
 mod policy;
 mod rollout;
+mod rules;
 
 pub(crate) use admin::{from_role, to_token_request, token};
 pub(crate) use environment::{change as environment_change, enrolment, environment};
 pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
 pub(crate) use pin::{explained, pins, query};
-pub(crate) use pin_set::{block, import, pin_set, source, unkept_line};
+pub(crate) use pin_set::{block, import, pin_set, resolved, source, to_resolve, unkept_line};
 pub(crate) use policy::{from_policy, to_policy};
 pub(crate) use rollout::{decision, new_rollout, rollout};
+pub(crate) use rules::from_bump;
 
 /// A field that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

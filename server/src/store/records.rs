@@ -2,6 +2,7 @@
 //!
 //! Old formats stay readable: the fixtures under `tests/fixtures/records` hold one of each.
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::{FilingKey, Kind};
@@ -11,6 +12,7 @@ use pinion_core::name::{
 use pinion_core::pin::{Marker, PackageChange, Pin};
 use pinion_core::policy::Policy;
 use pinion_core::resolve::Hold;
+use pinion_core::rollout::Approval;
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 use serde::de::DeserializeOwned;
@@ -84,6 +86,9 @@ pub struct PinSetRecord {
     pub policy: Policy,
     /// The file its changes are filed against.
     pub source: Option<SourceRecord>,
+    /// The freeze that somebody set at once; it may have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<StandingFreeze>,
     /// Rises with every change.
     pub revision: u64,
     /// Parts of the baseline.
@@ -165,6 +170,9 @@ pub struct BlockRecord {
     /// Versions together with which alone it is harmful; empty: it is harmful by itself.
     #[serde(default)]
     pub incompatible_with: Vec<(PackageName, Version)>,
+    /// Who has asked for it to be lifted, too few so far, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lift_votes: Vec<Approval>,
 }
 
 /// What remains of a draw key whose last environment has left, for as long as a rollout runs: its position

@@ -9,9 +9,10 @@ use pinion_core::path::Step as PathStep;
 use pinion_core::reason::Reason;
 use pinion_core::rollout::{Fleet, Rollout};
 use pinion_core::state::{Actor, State, Step};
+use pinion_core::time::Timestamp;
 
 use super::{Ask, Promotion};
-use crate::controller::{Refusal, Verb};
+use crate::controller::{Draft, Refusal, Verb, check_approved, not_taken};
 use crate::snapshot::Snapshot;
 
 impl Promotion {
@@ -59,53 +60,101 @@ impl Promotion {
         }
         rollout.check(verb.step())?;
         let now = self.controller.clock.now();
-        let reason = Reason::Asked { words };
+        let asked = |words: String| Reason::Asked { words };
         match verb {
             Verb::Pause => {
                 self.enter(
                     rollout,
                     Step::Pause,
                     State::Paused { by: actor.clone() },
-                    reason,
+                    asked(words),
                     &actor,
                     now,
                 )
                 .await
             }
-            Verb::Resume => self.resume(rollout, reason, &actor, now).await,
+            Verb::Resume => self.resume(rollout, asked(words), &actor, now).await,
             Verb::Abort => {
                 let state = State::Aborted {
                     at: now,
                     by: actor.clone(),
                 };
-                self.enter(rollout, Step::Abort, state, reason, &actor, now)
+                self.enter(rollout, Step::Abort, state, asked(words), &actor, now)
                     .await
             }
-            Verb::RollBack => self.roll_back(rollout, reason, &actor, None, now).await,
-            Verb::Promote(share) => {
+            Verb::RollBack => {
+                self.roll_back(rollout, asked(words), &actor, None, now)
+                    .await
+            }
+            Verb::Approve | Verb::Withdraw | Verb::Deny => {
+                self.vote(rollout, verb, words, &actor, now).await
+            }
+            Verb::Promote { share, approvals } => {
+                let missing = check_approved(rollout, approvals)?;
                 let fleet = self.fold.fleet(&snapshot, rollout, now);
                 let to = promotion_target(rollout, share, &fleet)?;
-                let reason = past_gates(&snapshot, rollout, reason);
+                let reason = past(&snapshot, rollout, missing, words, now);
                 self.raise(rollout, to, reason, &actor, now).await
             }
         }
     }
 }
 
-/// The reason of a person's promotion, which says what gates of a rollout that has not begun it goes past.
-fn past_gates(snapshot: &Snapshot, rollout: &Rollout, reason: Reason) -> Reason {
+impl Promotion {
+    /// Takes a person's approval, takes it back, or ends the rollout for want of it.
+    async fn vote(
+        &mut self,
+        rollout: &Rollout,
+        verb: Verb,
+        words: String,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let need = rollout.policy.approvals;
+        let next = match verb {
+            Verb::Approve => rollout.approve(actor, now),
+            Verb::Withdraw => rollout.withdraw(actor, now),
+            _ => rollout.deny(actor, now),
+        };
+        let next = next.map_err(|error| not_taken(rollout, error))?;
+        let have = u32::try_from(next.approvals.len()).unwrap_or(u32::MAX);
+        let reason = match verb {
+            Verb::Approve => Reason::Approved { have, need, words },
+            Verb::Withdraw => Reason::ApprovalWithdrawn { have, need, words },
+            _ => Reason::Denied { words },
+        };
+        let (step, draft) = (verb.step(), Draft::default());
+        self.write(rollout, next, step, reason, actor, draft, now)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The reason of a person's promotion, which says what it goes past: before the first epoch approvals and gates that
+/// are missing, and always a freeze of the pin set.
+fn past(
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    approvals: u32,
+    words: String,
+    now: Timestamp,
+) -> Reason {
     let gates = match rollout.state {
         State::Gating => snapshot.gates(rollout),
         _ => Vec::new(),
     };
     let outstanding = gates.iter().filter(|gate| gate.state != GateState::Passed);
-    let outstanding: Vec<_> = outstanding.map(|gate| gate.consumer.clone()).collect();
-    match reason {
-        Reason::Asked { words } if !outstanding.is_empty() => Reason::AskedPastGates {
-            gates: outstanding,
+    let gates: Vec<_> = outstanding.map(|gate| gate.consumer.clone()).collect();
+    let frozen = snapshot.freeze(&rollout.pin_set, now).is_some();
+    match (approvals, gates.is_empty(), frozen) {
+        (0, true, false) => Reason::Asked { words },
+        (0, false, false) => Reason::AskedPastGates { gates, words },
+        _ => Reason::AskedPast {
+            approvals,
+            gates,
+            frozen,
             words,
         },
-        reason => reason,
     }
 }
 

@@ -192,6 +192,12 @@ impl Promotion {
         let next = rollout.enter(Step::Complete, State::Completed { at: now }, now)?;
         let snapshot = self.controller.snapshot();
         let mut draft = Draft::default();
+        // What was only played is nobody's baseline, and nothing is filed for it.
+        if rollout.is_shadow() {
+            self.write(rollout, next, Step::Complete, reason, actor, draft, now)
+                .await?;
+            return Ok(());
+        }
         self.controller
             .put_candidate(&mut draft, &snapshot, rollout, now)?;
         let evidence = self.evidence_now(rollout);
@@ -224,6 +230,15 @@ impl Promotion {
         survivor: Option<&Rollout>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
+        if rollout.is_shadow() {
+            let state = State::RolledBack {
+                at: now,
+                filing: None,
+            };
+            return self
+                .enter(rollout, Step::RollBack, state, reason, actor, now)
+                .await;
+        }
         let snapshot = self.controller.snapshot();
         let evidence = self.evidence_now(rollout);
         let fingerprints = self.fold.track(rollout).fingerprints();
@@ -406,7 +421,7 @@ impl Promotion {
 
     /// Writes the next state of a rollout with its decision and everything that goes with it, in one transaction.
     #[expect(clippy::too_many_arguments, reason = "the parts of one transaction")]
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         before: &Rollout,
         after: Rollout,
@@ -440,7 +455,9 @@ impl Promotion {
         let after = logged(&mut draft, Some(before), after, note, now);
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
         controller.commit(draft).await?;
-        controller.metrics.decision(step.as_str());
+        controller
+            .metrics
+            .decision(step.as_str(), after.is_shadow());
         tracing::info!(rollout = %after.id, action = step.as_str(), actor = %actor, share = after.share().value(), reason = sentence, "decided");
         Ok(after)
     }

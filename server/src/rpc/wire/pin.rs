@@ -60,7 +60,10 @@ pub(crate) fn explained(explained: &Explained) -> proto::ExplainPinsResponse {
         pins: pins.iter().map(from_pin).collect(),
         sentences: sentences.clone(),
         explanations: explanations.iter().map(explanation).collect(),
-        blocks: blocks.iter().map(pin_set::block).collect(),
+        blocks: blocks
+            .iter()
+            .map(|(block, missing)| pin_set::block(block, *missing))
+            .collect(),
     }
 }
 
@@ -70,6 +73,7 @@ fn explanation(explanation: &Explanation) -> proto::Explanation {
         exposed,
         next,
         draw,
+        waits_for: _,
     } = explanation;
     proto::Explanation {
         rollout: rollout.id.to_string(),
@@ -80,5 +84,6 @@ fn explanation(explanation: &Explanation) -> proto::Explanation {
         next_share_time: next.and_then(|(_, time)| time).map(from_timestamp),
         draw: *draw,
         state: rollout.state.kind().to_string(),
+        shadow: rollout.is_shadow(),
     }
 }

@@ -1,10 +1,17 @@
 //! Pin sets on the wire.
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::constraints;
+use pinion_core::pin::PackageChange;
+use pinion_core::policy::Bump;
+use pinion_core::rollout::{Approval, Lane};
+use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_ecosystem, from_policy, from_timestamp, name};
-use crate::controller::{Following, Import, UnkeptLines};
+use super::{
+    Unreadable, from_bump, from_change, from_ecosystem, from_policy, from_timestamp, name,
+};
+use crate::controller::{Following, Import, Resolve, Resolved, UnkeptLines};
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
 
@@ -61,12 +68,14 @@ pub(crate) fn pin_set(
     entry: &PinSetEntry,
     snapshot: &Snapshot,
     following: Option<&Following>,
+    now: Timestamp,
 ) -> proto::PinSet {
     let PinSetRecord {
         name,
         ecosystem,
         policy,
         source,
+        freeze,
         revision,
         chunks: _,
         created_at,
@@ -87,6 +96,25 @@ pub(crate) fn pin_set(
         reporting_environment_count: reporting,
         open_rollout_count: u32::try_from(snapshot.open_rollouts(name).len()).unwrap_or(u32::MAX),
         following: following.map(from_following),
+        freeze: freeze
+            .as_ref()
+            .filter(|freeze| freeze.holds(now))
+            .map(from_freeze),
+    }
+}
+
+pub(super) fn from_freeze(freeze: &StandingFreeze) -> proto::PinSetFreeze {
+    let StandingFreeze {
+        since,
+        until,
+        by,
+        reason,
+    } = freeze;
+    proto::PinSetFreeze {
+        actor: by.to_string(),
+        start_time: Some(from_timestamp(*since)),
+        end_time: until.map(from_timestamp),
+        reason: reason.clone(),
     }
 }
 
@@ -120,7 +148,8 @@ fn from_source(source: &SourceRecord) -> proto::Source {
     }
 }
 
-pub(crate) fn block(block: &BlockRecord) -> proto::Block {
+/// A block, and how many more people have to ask before it is lifted.
+pub(crate) fn block(block: &BlockRecord, votes_missing: u32) -> proto::Block {
     let BlockRecord {
         pin_set: _,
         package,
@@ -129,7 +158,12 @@ pub(crate) fn block(block: &BlockRecord) -> proto::Block {
         rollout,
         reason,
         incompatible_with,
+        lift_votes,
     } = block;
+    let vote = |Approval { by, at }: &Approval| proto::LiftVote {
+        actor: by.to_string(),
+        time: Some(from_timestamp(*at)),
+    };
     proto::Block {
         package: package.written().to_owned(),
         version: version.to_string(),
@@ -140,6 +174,43 @@ pub(crate) fn block(block: &BlockRecord) -> proto::Block {
             .iter()
             .map(|(package, version)| format!("{}=={version}", package.written()))
             .collect(),
+        lift_votes: lift_votes.iter().map(vote).collect(),
+        lift_votes_missing: votes_missing,
+    }
+}
+
+pub(crate) fn to_resolve(request: proto::ResolvePolicyRequest) -> Result<Resolve, Unreadable> {
+    let proto::ResolvePolicyRequest {
+        pin_set,
+        candidates,
+        security,
+    } = request;
+    Ok(Resolve {
+        pin_set: name("pin_set", &pin_set)?,
+        candidates: candidates
+            .into_iter()
+            .map(|proto::ResolvedCandidate { package, version }| (package, version))
+            .collect(),
+        lane: match security {
+            true => Lane::Security,
+            false => Lane::Ordinary,
+        },
+    })
+}
+
+pub(crate) fn resolved(resolved: &Resolved) -> proto::ResolvePolicyResponse {
+    let Resolved { policy, changes } = resolved;
+    let change = |(change, overrides): &(PackageChange, Vec<usize>)| proto::ResolvedChange {
+        change: Some(from_change(change)),
+        bump: from_bump(Bump::of(change)).into(),
+        overrides: overrides
+            .iter()
+            .map(|number| u32::try_from(*number).unwrap_or(u32::MAX))
+            .collect(),
+    };
+    proto::ResolvePolicyResponse {
+        policy: Some(from_policy(policy)),
+        changes: changes.iter().map(change).collect(),
     }
 }
 

@@ -4,6 +4,9 @@ use pinion_core::calendar::{Calendar, Freeze};
 use pinion_core::policy::{OnHarm, OnInconclusive, Overlap, Policy};
 use pinion_proto::v1 as proto;
 
+use super::rules::{
+    from_on_harm, from_on_inconclusive, from_override, from_rules, to_overrides, to_rules,
+};
 use super::{Unreadable, from_duration, from_timestamp, name, to_duration, to_share, to_timestamp};
 
 /// The longest reason of a freeze, in bytes.
@@ -29,6 +32,12 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         gates,
         gate_timeout,
         gate_runs,
+        approvals,
+        approvers,
+        lift_approvals,
+        shadow,
+        overrides,
+        security,
     } = policy;
     let default = Policy::default();
     let duration = |field: &'static str, duration: Option<prost_types::Duration>, default| {
@@ -58,6 +67,13 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
             .collect::<Result<Vec<_>, _>>()?,
         gate_timeout: duration("policy.gate_timeout", gate_timeout, default.gate_timeout)?,
         gate_runs: gate_runs.unwrap_or(default.gate_runs),
+        approvals,
+        approvers: approvers
+            .iter()
+            .map(|approver| name("policy.approvers", approver))
+            .collect::<Result<Vec<_>, _>>()?,
+        lift_approvals: lift_approvals.unwrap_or(default.lift_approvals),
+        shadow,
         on_harm: match proto::OnHarm::try_from(on_harm) {
             Ok(proto::OnHarm::Unspecified | proto::OnHarm::RollBack) => OnHarm::RollBack,
             Ok(proto::OnHarm::Pause) => OnHarm::Pause,
@@ -81,6 +97,10 @@ pub(crate) fn to_policy(policy: proto::Policy) -> Result<Policy, Unreadable> {
         },
         open_rollouts_max: open_rollouts_max.unwrap_or(default.open_rollouts_max),
         calendar: calendar.map_or(Ok(default.calendar), to_calendar)?,
+        overrides: to_overrides(overrides)?,
+        security: security
+            .map(|rules| to_rules("policy.security", rules))
+            .transpose()?,
     })
 }
 
@@ -167,12 +187,18 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         gates,
         gate_timeout,
         gate_runs,
+        approvals,
+        approvers,
+        lift_approvals,
+        shadow,
         on_harm,
         on_inconclusive,
         repeat_failures,
         overlap,
         open_rollouts_max,
         calendar,
+        overrides,
+        security,
     } = policy;
     proto::Policy {
         stages: stages.iter().map(|share| share.value()).collect(),
@@ -182,10 +208,7 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         alpha: Some(*alpha),
         minimum_environments: Some(*minimum_environments),
         minimum_age: Some(from_duration(*minimum_age)),
-        on_harm: match on_harm {
-            OnHarm::RollBack => proto::OnHarm::RollBack.into(),
-            OnHarm::Pause => proto::OnHarm::Pause.into(),
-        },
+        on_harm: from_on_harm(*on_harm).into(),
         overlap: match overlap {
             Overlap::Refuse => proto::Overlap::Refuse.into(),
             Overlap::Supersede => proto::Overlap::Supersede.into(),
@@ -194,14 +217,17 @@ pub(crate) fn from_policy(policy: &Policy) -> proto::Policy {
         calendar: Some(from_calendar(calendar)),
         beta: Some(*beta),
         margin: *margin,
-        on_inconclusive: match on_inconclusive {
-            OnInconclusive::Wait => proto::OnInconclusive::Wait.into(),
-            OnInconclusive::Complete => proto::OnInconclusive::Complete.into(),
-        },
+        on_inconclusive: from_on_inconclusive(*on_inconclusive).into(),
         repeat_failures: *repeat_failures,
         gates: gates.iter().map(ToString::to_string).collect(),
         gate_timeout: Some(from_duration(*gate_timeout)),
         gate_runs: Some(*gate_runs),
+        approvals: *approvals,
+        approvers: approvers.iter().map(ToString::to_string).collect(),
+        lift_approvals: Some(*lift_approvals),
+        shadow: *shadow,
+        overrides: overrides.iter().map(from_override).collect(),
+        security: security.as_ref().map(from_rules),
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::evidence::{Evidence, HarmBounds, Side, Wealth};
 use pinion_core::log::LogEntry;
 use pinion_core::outcome::Category;
-use pinion_core::rollout::Rollout;
+use pinion_core::reason::Reason;
+use pinion_core::rollout::{Approval, Lane, Rollout};
 use pinion_core::state::{Actor, State};
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_change, from_policy, from_timestamp, gate, name, to_timestamp};
+use super::{
+    Unreadable, from_change, from_policy, from_timestamp, gate, name, pin_set, to_timestamp,
+};
 use crate::controller::{Candidate, GateStanding, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
@@ -20,6 +24,7 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         allow_downgrade,
         expected_revision,
         validate_only,
+        security,
     } = request;
     Ok(NewRollout {
         pin_set: name("pin_set", &pin_set)?,
@@ -30,6 +35,10 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         allow_downgrade,
         expected_revision,
         validate_only,
+        lane: match security {
+            true => Lane::Security,
+            false => Lane::Ordinary,
+        },
         origin: None,
     })
 }
@@ -59,6 +68,7 @@ pub(crate) fn rollout(
     last: Option<&LogEntry>,
     filing: Option<&FilingRecord>,
     gates: &[GateStanding],
+    freeze: Option<&StandingFreeze>,
 ) -> proto::Rollout {
     let Rollout {
         id,
@@ -66,6 +76,8 @@ pub(crate) fn rollout(
         changes,
         seed,
         policy,
+        lane,
+        approvals,
         created_at,
         created_by,
         origin,
@@ -138,6 +150,22 @@ pub(crate) fn rollout(
         planned_shares: ahead,
         actor: actor_of(state, last),
         gates: gates.iter().map(gate::gate).collect(),
+        approvals: approvals.iter().map(approval).collect(),
+        approvals_missing: match state {
+            State::Gating => rollout.approvals_missing(),
+            _ => 0,
+        },
+        security: *lane == Lane::Security,
+        shadow: rollout.is_shadow(),
+        freeze: freeze.filter(|_| state.is_open()).map(pin_set::from_freeze),
+    }
+}
+
+fn approval(approval: &Approval) -> proto::Approval {
+    let Approval { by, at } = approval;
+    proto::Approval {
+        actor: by.to_string(),
+        time: Some(from_timestamp(*at)),
     }
 }
 
@@ -313,5 +341,6 @@ pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
         hash: hash.clone(),
         previous_hash: previous_hash.clone(),
         evidence_json: serde_json::to_string(evidence).expect("evidence has a JSON form"),
+        shadow: matches!(reason, Reason::InShadow { .. }),
     }
 }

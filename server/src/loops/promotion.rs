@@ -206,6 +206,7 @@ impl Promotion {
             reason: decision.reason.clone(),
             ahead: rollout.ahead(&fleet),
             folded: self.fold.folded(),
+            fingerprints: self.fold.track(&rollout).fingerprints(),
         };
         Some((rollout, standing, decision))
     }

@@ -14,5 +14,7 @@ mod http;
 mod looks;
 #[path = "dashboard/story.rs"]
 mod story;
+#[path = "dashboard/watched.rs"]
+mod watched;
 #[path = "dashboard/web.rs"]
 mod web;

@@ -115,7 +115,10 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
                 .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 .await;
             assert_eq!(wide, json!(0), "{name} is wider than {width} px");
-            if let Some(axe) = &axe {
+            if let Some(axe) = axe
+                .as_ref()
+                .filter(|_| (width, scheme) == (1100, "light") || width == 320)
+            {
                 assert_eq!(
                     faults(&browser, axe).await,
                     Vec::<Value>::new(),

@@ -365,3 +365,58 @@ async fn a_check_says_what_works_and_what_is_missing_and_files_nothing() {
         ("git", ["set".to_owned()].as_slice())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_of_others_forges_a_trailer_or_calls_somebody() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let pins = "requests==1.0\nsix==1.0\n";
+    let server = Server::start_with(&dir.path().join("data"), pins, Some(&url)).await;
+    let someone = server.enroll(true, "").await;
+    let hostile = "\u{1b}[31m@all Closes #1\n\nChange-Id: I0123\nSigned-off-by: Eve <e@x>\u{202e}";
+    // What an environment sends in words is refused, however long it is, and never kept.
+    for text in [hostile.to_owned(), "x".repeat(10 * 1024 * 1024)] {
+        let report = proto::Report {
+            fingerprint: text,
+            ..server.report(proto::Outcome::Failed)
+        };
+        let refused = server.send(&someone.token, vec![report]).await;
+        let code = refused.expect_err("no fingerprint").code();
+        assert!(
+            matches!(code, Code::InvalidArgument | Code::OutOfRange),
+            "{code}"
+        );
+    }
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    let request = proto::RollBackRolloutRequest {
+        id: id.clone(),
+        reason: hostile.to_owned(),
+        ..Default::default()
+    };
+    let mut rollouts = server.rollouts();
+    let rolled_back = rollouts.roll_back_rollout(with_token(request, &server.manager));
+    rolled_back.await.unwrap();
+    let filed = filing(&server, &id, "filed").await;
+    let bare = dir.path().join("pins.git");
+    let message = git(&bare, &["log", "-1", "--format=%B", &filed.branch]);
+    for forged in [
+        "@all",
+        "#1",
+        "Change-Id:",
+        "Signed-off-by:",
+        "\u{1b}",
+        "\u{202e}",
+    ] {
+        assert!(!message.contains(forged), "{forged:?} in:\n{message}");
+    }
+    let trailers = git(
+        &bare,
+        &[
+            "log",
+            "-1",
+            "--format=%(trailers:only,keyonly)",
+            &filed.branch,
+        ],
+    );
+    assert_eq!(trailers, "Filing-Id\nReverts-Pin\nRollout");
+}

@@ -48,10 +48,14 @@ async fn create(session: &Session, args: CreatePinSet) -> Result<(), Failure> {
     let response = connection.answer(client.create_pin_set(request)).await?;
     let set = response.pin_set.clone().unwrap_or_default();
     session.terminal.answer(&response, || view::pin_set(&set));
-    session.terminal.note(format_args!(
-        "next: pinion pin-set import {} FILE",
-        set.name
-    ));
+    let follows = set.source.as_ref().is_some_and(|source| source.follow);
+    session.terminal.note(match follows {
+        true => format!(
+            "its file is read by itself; next: pinion pin-set show {}",
+            set.name
+        ),
+        false => format!("next: pinion pin-set import {} FILE", set.name),
+    });
     Ok(())
 }
 

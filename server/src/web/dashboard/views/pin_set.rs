@@ -43,7 +43,6 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
             ("Rollouts", words(format!("{} open", page.open))),
             ("Source", match &record.source { Some(source) => source_in_words(source), None => words("none: changes are filed nowhere") }),
             ("Following", page.following.as_ref().map_or_else(nothing, following)),
-            ("Policy", html! { a href={ "/pin-sets/" (name) "/policy" } { "the rules of its rollouts, and what to expect of them" } }),
             ("Without a client", html! { code { "/pin-sets/" (name) "/constraints.txt" } }),
         ]))
         h2 { "Rollouts" }

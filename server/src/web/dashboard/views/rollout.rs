@@ -578,7 +578,6 @@ fn details(page: &RolloutPage) -> Markup {
             }),
             ("Population", rollout.fleet.as_ref().map_or_else(nothing, |fleet| words(fleet.population))),
             ("Revision", words(rollout.decisions)),
-            ("Policy", html! { a href={ "/pin-sets/" (rollout.pin_set) "/policy" } { "of " (rollout.pin_set) " today" } }),
             ("Seed SHA-256", html! { code { (rollout.seed.sha256()) } }),
             ("Seed", if rollout.state.is_open() { nothing() } else { html! { code { (rollout.seed.reveal()) } } }),
         ]))

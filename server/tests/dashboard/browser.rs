@@ -179,11 +179,6 @@ impl Browser {
         found.click().await.unwrap();
     }
 
-    pub(crate) async fn has(&self, selector: &str) -> bool {
-        let found = self.client.find_all(Locator::Css(selector)).await;
-        !found.unwrap().is_empty()
-    }
-
     /// Waits until a script gives true.
     pub(crate) async fn until(&self, script: &str) {
         let waited = tokio::time::Instant::now();

@@ -24,7 +24,7 @@ use crate::rpc;
 use crate::serve::{self, TlsError};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{self, Store};
-use crate::web;
+use crate::web::{self, Surroundings};
 
 /// What people may ask of the promotion loop before it answers.
 const COMMANDS_MAX: usize = 1024;
@@ -142,6 +142,7 @@ impl App {
             wake_filing: wake_filing.clone(),
             wake_sources: wake_sources.clone(),
             forges,
+            public_url: config.public_url.clone(),
             to_promotion,
         };
         let (controller, inbox) = Controller::load(parts).await?;
@@ -172,8 +173,17 @@ impl App {
         })?;
         let (stopping, loops) = (CancellationToken::new(), CancellationToken::new());
         let (grpc, health) = rpc::routes(Arc::clone(&controller)).await;
-        let routes = web::routes(Arc::clone(&controller), grpc, stopping.clone())
-            .layer(from_fn_with_state(metrics, rpc::trace::traced));
+        let surroundings = Surroundings {
+            public_url: config.public_url.clone(),
+            has_tls: tls.is_some(),
+        };
+        let routes = web::routes(
+            Arc::clone(&controller),
+            grpc,
+            surroundings,
+            stopping.clone(),
+        )
+        .layer(from_fn_with_state(metrics, rpc::trace::traced));
         let mut server = JoinSet::new();
         let patience = serve::Patience::default();
         let stop_serving = stopping.clone();

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use url::Url;
 
 use crate::forge::ForgeConfig;
 use crate::telemetry::LogFormat;
@@ -20,6 +21,8 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// TLS, if any.
     pub tls: Option<Tls>,
+    /// Where people reach this server with a browser, such as `https://pinion.example.org`: what is filed links there.
+    pub public_url: Option<PublicUrl>,
     /// How logs look. Default: text.
     pub log_format: LogFormat,
     /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
@@ -46,10 +49,76 @@ impl Default for Config {
             data_dir: PathBuf::from("pinion-data"),
             allow_plaintext: false,
             tls: None,
+            public_url: None,
             log_format: LogFormat::Text,
             follow_interval_s: 60,
             forges: Vec::new(),
         }
+    }
+}
+
+/// Where people reach the server with a browser.
+///
+/// Invariant: `https`, or `http` on a loopback address; no user, password, query or fragment; its path ends in `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PublicUrl(Url);
+
+/// Why a public URL is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidPublicUrl {
+    /// It is no URL.
+    #[error("`{0}` is no URL; write it as `https://pinion.example.org`")]
+    NoUrl(String),
+    /// Tokens would cross a network in plain text.
+    #[error("`{0}` is neither https nor on a loopback address")]
+    Plaintext(String),
+    /// It has parts that a page's address cannot be built on.
+    #[error("a public URL has no user, password, query or fragment")]
+    Parts,
+}
+
+impl TryFrom<String> for PublicUrl {
+    type Error = InvalidPublicUrl;
+
+    fn try_from(text: String) -> Result<Self, InvalidPublicUrl> {
+        let Ok(mut url) = Url::parse(&text) else {
+            return Err(InvalidPublicUrl::NoUrl(text));
+        };
+        let is_loopback = match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+            return Err(InvalidPublicUrl::Plaintext(text));
+        }
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.query().is_some() || url.fragment().is_some() {
+            return Err(InvalidPublicUrl::Parts);
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl PublicUrl {
+    /// The address of a page, by its path without the leading slash.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// Scheme, host and port, as browsers name the origin of a request.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
+    /// Whether browsers reach it by https.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 }
 
@@ -143,6 +212,28 @@ mod tests {
             .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
         assert!(config.tls.is_some() && !config.forges.is_empty());
+    }
+
+    #[test]
+    fn a_public_url_is_https_or_on_loopback_and_nothing_but_a_place() {
+        let read = |text: &str| PublicUrl::try_from(text.to_owned());
+        let url = read("https://pinion.example.org/staging").expect("a URL");
+        assert_eq!(
+            url.page("rollouts/ro-1"),
+            "https://pinion.example.org/staging/rollouts/ro-1"
+        );
+        assert_eq!(url.origin(), "https://pinion.example.org");
+        assert!(read("http://127.0.0.1:7460").is_ok() && read("http://[::1]:7460/").is_ok());
+        for refused in [
+            "pinion.example.org",
+            "http://pinion.example.org",
+            "ftp://127.0.0.1",
+            "https://me:secret@pinion.example.org",
+            "https://pinion.example.org/?a=1",
+        ] {
+            let error = read(refused).expect_err(refused).to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

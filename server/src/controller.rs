@@ -16,6 +16,7 @@ use pinion_core::time::Timestamp;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::config::PublicUrl;
 use crate::forge::Registry;
 use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
@@ -30,8 +31,10 @@ use crate::store::{
 
 mod approvals;
 mod blocks;
+mod decisions;
 mod effects;
 mod environments;
+mod exposure;
 mod filings;
 mod freezes;
 mod gates;
@@ -46,7 +49,9 @@ mod tokens;
 
 pub(crate) use approvals::{check_approved, not_taken};
 pub use blocks::Lift;
+pub use decisions::{DecisionFilter, DecisionPage, DecisionPlace, LoggedDecision};
 pub use environments::{Change as EnvironmentChange, Enrolment};
+pub use exposure::Exposure;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
@@ -101,6 +106,8 @@ pub struct Controller {
     wake_promotion: Wake,
     wake_filing: Wake,
     pub(crate) forges: Registry,
+    /// Where people reach this server, if that is known.
+    public_url: Option<PublicUrl>,
     followings: sources::Followings,
     /// Forges that said that something has happened there.
     spoken: Mutex<BTreeSet<ForgeName>>,
@@ -136,6 +143,8 @@ pub struct Parts {
     pub wake_sources: Wake,
     /// Forges that a source may name.
     pub forges: Registry,
+    /// Where people reach this server.
+    pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
     pub to_promotion: mpsc::Sender<Command>,
 }
@@ -175,6 +184,7 @@ impl Controller {
             wake_promotion: parts.wake_promotion,
             wake_filing: parts.wake_filing,
             forges: parts.forges,
+            public_url: parts.public_url,
             followings: sources::Followings::default(),
             spoken: Mutex::default(),
             wake_sources: parts.wake_sources,
@@ -193,6 +203,12 @@ impl Controller {
     /// What is served now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// The page of a rollout, for people elsewhere; none where it is not known where they reach this server.
+    pub(crate) fn page_of(&self, rollout: &RolloutId) -> Option<String> {
+        let url = self.public_url.as_ref()?;
+        Some(url.page(&format!("rollouts/{rollout}")))
     }
 
     /// Tells when the snapshot or what is known of a rollout has changed.

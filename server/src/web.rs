@@ -1,4 +1,4 @@
-//! Plain HTTP: constraints files for pip and uv, metrics and health.
+//! HTTP: constraints files for pip and uv, what forges send, metrics and health; and the dashboard.
 
 use std::sync::Arc;
 
@@ -16,8 +16,13 @@ use crate::controller::{Controller, Refusal};
 use crate::metrics::Gauges;
 use crate::store::records::FilingState;
 
+use dashboard::Dashboard;
+
 mod constraints;
+mod dashboard;
 mod hooks;
+
+pub use dashboard::Surroundings;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -29,9 +34,14 @@ struct Web {
 }
 
 /// Every page as routes, beside those of gRPC; readiness ends when `stopping` is cancelled.
-pub fn routes(controller: Arc<Controller>, grpc: Router, stopping: CancellationToken) -> Router {
+pub fn routes(
+    controller: Arc<Controller>,
+    grpc: Router,
+    surroundings: Surroundings,
+    stopping: CancellationToken,
+) -> Router {
+    let dashboard = Dashboard::new(Arc::clone(&controller), surroundings, stopping.clone());
     Router::new()
-        .route("/", get(front))
         .route("/pin-sets/{pin_set}/constraints.txt", get(constraints_txt))
         .route("/hooks/{forge}", post(hooks::hook))
         .route("/metrics", get(metrics))
@@ -41,6 +51,7 @@ pub fn routes(controller: Arc<Controller>, grpc: Router, stopping: CancellationT
             controller,
             stopping,
         })
+        .merge(dashboard::routes(dashboard))
         .merge(grpc)
         .fallback(nothing)
 }
@@ -62,17 +73,16 @@ async fn nothing(headers: HeaderMap) -> Response {
     (StatusCode::NOT_FOUND, [(CONTENT_TYPE, TEXT)], text).into_response()
 }
 
-async fn front() -> Response {
-    let page = concat!(
-        "pinion ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n/pin-sets/<pin set>/constraints.txt   pins for pip and uv; the token is the password\n",
-        "/hooks/<forge>                        where forges say that something has happened\n",
-        "/metrics /healthz /readyz             for the people who run this\n",
-        "gRPC on the same port: see `pinion --help`\n",
-    );
-    ([(CONTENT_TYPE, TEXT)], page).into_response()
-}
+/// What machines are told there is.
+const FRONT: &str = concat!(
+    "pinion ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\n/                                      the dashboard, in a browser\n",
+    "/pin-sets/<pin set>/constraints.txt   pins for pip and uv; the token is the password\n",
+    "/hooks/<forge>                        where forges say that something has happened\n",
+    "/metrics /healthz /readyz             for the people who run this\n",
+    "gRPC on the same port: see `pinion --help`\n",
+);
 
 async fn constraints_txt(
     State(web): State<Web>,
@@ -103,8 +113,9 @@ async fn constraints_txt(
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    let status = match refusal {
+/// The status of a refusal.
+const fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
         Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Refusal::WrongRole { .. } | Refusal::OtherPinSet { .. } | Refusal::NotApprover { .. } => {
             StatusCode::FORBIDDEN
@@ -117,7 +128,11 @@ fn refused(refusal: &Refusal) -> Response {
         | Refusal::Precondition { .. }
         | Refusal::IllegalStep(_) => StatusCode::CONFLICT,
         Refusal::Exhausted { .. } => StatusCode::TOO_MANY_REQUESTS,
-    };
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = status_of(refusal);
     let mut response = (status, [(CONTENT_TYPE, TEXT)], format!("{refusal}\n")).into_response();
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(

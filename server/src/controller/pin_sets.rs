@@ -259,6 +259,35 @@ impl Controller {
         self.wake_promotion();
         Ok(imported)
     }
+
+    /// A pin set, for a viewer.
+    ///
+    /// # Errors
+    /// If there is none, or the caller may not see it.
+    pub fn visible_pin_set(
+        &self,
+        caller: &Identity,
+        name: &PinSetName,
+    ) -> Result<PinSetEntry, Refusal> {
+        caller.require(&[Role::Viewer])?;
+        caller.require_pin_set(name)?;
+        let snapshot = self.snapshot();
+        let entry = snapshot.pin_set(name);
+        entry.cloned().ok_or_else(|| Refusal::no_pin_set(name))
+    }
+
+    /// The pin sets that a viewer may see, by name.
+    ///
+    /// # Errors
+    /// If the caller is no viewer.
+    pub fn visible_pin_sets(&self, caller: &Identity) -> Result<Vec<PinSetEntry>, Refusal> {
+        caller.require(&[Role::Viewer])?;
+        let snapshot = self.snapshot();
+        let visible = snapshot
+            .pin_sets()
+            .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
+        Ok(visible.cloned().collect())
+    }
 }
 
 /// The pin set as it is, if the caller's view of it is not stale.

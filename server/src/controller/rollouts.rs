@@ -7,6 +7,7 @@ use pinion_core::draw::{Seed, Share};
 use pinion_core::evidence::Evidence;
 use pinion_core::log::LogEntry;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::outcome::Fingerprint;
 use pinion_core::path::Step as PathStep;
 use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
 use pinion_core::policy::{Overlap, Policy};
@@ -131,6 +132,8 @@ pub struct Standing {
     pub ahead: Vec<(PathStep, Share)>,
     /// Reports up to this revision are counted.
     pub folded: u64,
+    /// What failures with the candidate looked like, the most frequent first, each with its environments.
+    pub fingerprints: Vec<(Fingerprint, u32)>,
 }
 
 impl Controller {
@@ -329,6 +332,32 @@ impl Controller {
             .record;
         caller.require_pin_set(&rollout.pin_set)?;
         Ok(Arc::clone(rollout))
+    }
+}
+
+impl Controller {
+    /// The rollouts that a viewer may see, the newest first.
+    ///
+    /// # Errors
+    /// If the caller is no viewer.
+    pub fn visible_rollouts(
+        &self,
+        caller: &Identity,
+        pin_set: Option<&PinSetName>,
+        open_only: bool,
+    ) -> Result<Vec<Arc<Rollout>>, Refusal> {
+        caller.require(&[Role::Viewer])?;
+        let snapshot = self.snapshot();
+        let mut rollouts: Vec<_> = snapshot
+            .rollouts()
+            .map(|stored| &stored.record)
+            .filter(|rollout| pin_set.is_none_or(|name| *name == rollout.pin_set))
+            .filter(|rollout| caller.require_pin_set(&rollout.pin_set).is_ok())
+            .filter(|rollout| !open_only || rollout.state.is_open())
+            .cloned()
+            .collect();
+        rollouts.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        Ok(rollouts)
     }
 }
 

@@ -56,9 +56,16 @@ impl Controller {
     /// [`Refusal::Unauthenticated`] if nobody, or no longer.
     pub fn identify(&self, secret: Option<&str>) -> Result<Identity, Refusal> {
         let secret = secret.ok_or(Refusal::Unauthenticated("the request carries no token"))?;
-        let key = keys::token(secret);
+        self.identify_token(&keys::token(secret))
+    }
+
+    /// Who the token of a key belongs to: for a session, which keeps no secret.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`] if nobody, or no longer.
+    pub fn identify_token(&self, key: &Key) -> Result<Identity, Refusal> {
         let snapshot = self.snapshot();
-        let token = snapshot.token(&key).ok_or(Refusal::Unauthenticated(
+        let token = snapshot.token(key).ok_or(Refusal::Unauthenticated(
             "the token is unknown or was revoked",
         ))?;
         let record = &token.record;
@@ -67,7 +74,7 @@ impl Controller {
             return Err(Refusal::Unauthenticated("the token has expired"));
         }
         if record.name.is_some() {
-            self.note_use(key, now);
+            self.note_use(key.clone(), now);
         }
         let actor = match (&record.name, &record.environment) {
             (Some(name), _) => name.to_string(),

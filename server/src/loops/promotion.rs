@@ -209,6 +209,7 @@ impl Promotion {
             reason: decision.reason.clone(),
             ahead: rollout.ahead(&fleet),
             folded: self.fold.folded(),
+            fingerprints: self.fold.track(&rollout).fingerprints(),
         };
         Some((rollout, standing, decision))
     }

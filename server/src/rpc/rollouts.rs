@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 use super::page::part;
 use super::pins::async_stream;
 use super::{Rpc, wire};
-use crate::controller::{Identity, MissingApprovals, Verb};
+use crate::controller::{MissingApprovals, Verb};
 use crate::store::records::Role;
 
 impl Rpc {
@@ -43,26 +43,6 @@ impl Rpc {
             &self.controller.gates_of(rollout),
             snapshot.freeze(&rollout.pin_set, self.controller.clock.now()),
         ))
-    }
-
-    /// The rollouts that a caller may see, the newest first.
-    fn visible(
-        &self,
-        caller: &Identity,
-        pin_set: Option<&PinSetName>,
-        open_only: bool,
-    ) -> Vec<std::sync::Arc<Rollout>> {
-        let snapshot = self.controller.snapshot();
-        let mut rollouts: Vec<_> = snapshot
-            .rollouts()
-            .map(|stored| &stored.record)
-            .filter(|rollout| pin_set.is_none_or(|name| *name == rollout.pin_set))
-            .filter(|rollout| caller.require_pin_set(&rollout.pin_set).is_ok())
-            .filter(|rollout| !open_only || rollout.state.is_open())
-            .cloned()
-            .collect();
-        rollouts.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
-        rollouts
     }
 
     async fn act<T>(
@@ -117,7 +97,6 @@ impl RolloutService for Rpc {
         request: Request<ListRolloutsRequest>,
     ) -> Result<Response<ListRolloutsResponse>, Status> {
         let caller = self.caller(&request)?;
-        caller.require(&[Role::Viewer])?;
         let ListRolloutsRequest {
             pin_set,
             open_only,
@@ -126,7 +105,10 @@ impl RolloutService for Rpc {
         } = request.into_inner();
         let pin_set = wire::optional("pin_set", &pin_set)?;
         let part = part(page_size, &page_token, 100)?;
-        let (page, next_page_token) = part.of(self.visible(&caller, pin_set.as_ref(), open_only));
+        let visible = self
+            .controller
+            .visible_rollouts(&caller, pin_set.as_ref(), open_only)?;
+        let (page, next_page_token) = part.of(visible);
         let mut rollouts = Vec::with_capacity(page.len());
         for rollout in &page {
             rollouts.push(self.told(rollout).await?);
@@ -157,7 +139,17 @@ impl RolloutService for Rpc {
         let stream = async_stream(move |sender| async move {
             let mut sent: HashMap<RolloutId, proto::Rollout> = HashMap::new();
             loop {
-                let rollouts = rpc.visible(&caller, pin_set.as_ref(), false);
+                let visible = rpc
+                    .controller
+                    .visible_rollouts(&caller, pin_set.as_ref(), false);
+                let rollouts = match visible {
+                    Ok(rollouts) => rollouts,
+                    Err(refusal) => {
+                        // Nobody may be listening any more.
+                        let _ = sender.send(Err(refusal.into())).await;
+                        return;
+                    }
+                };
                 for rollout in rollouts
                     .iter()
                     .filter(|rollout| id.as_ref().is_none_or(|id| *id == rollout.id))

@@ -32,6 +32,8 @@ pub(crate) struct Intent<'a> {
     pub(crate) fingerprints: &'a [(Fingerprint, u32)],
     /// The rollout together with which it was harmful.
     pub(crate) together_with: Option<&'a Rollout>,
+    /// The rollout's page.
+    pub(crate) link: Option<String>,
 }
 
 /// Puts the filing of a decision, worded, into the transaction of that decision; nothing where the pin set has no source.
@@ -196,7 +198,7 @@ fn wording(
                 environments: *environments,
             })
             .collect(),
-        link: None,
+        link: intent.link.clone(),
         free_text: None,
         subject: rules.and_then(|rules| match intent.kind {
             Kind::RollBack => rules.subject_rollback.clone(),

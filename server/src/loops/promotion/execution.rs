@@ -211,6 +211,7 @@ impl Promotion {
             kind: Kind::Complete,
             fingerprints: &fingerprints,
             together_with: None,
+            link: self.controller.page_of(&rollout.id),
         };
         // What the repository itself asked for stands there already.
         if rollout.origin.is_none() {
@@ -252,6 +253,7 @@ impl Promotion {
             kind: Kind::RollBack,
             fingerprints: &fingerprints,
             together_with: survivor,
+            link: self.controller.page_of(&rollout.id),
         };
         let filing = filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
         self.controller

@@ -1,0 +1,114 @@
+//! A pin set: what its environments get, where that comes from, what is blocked, what was tried.
+
+use maud::{Markup, html};
+use pinion_core::pin::Pin;
+
+use super::parts::{ago, badge, facts, moment, nothing, pages, rollout_link, table, words};
+use crate::controller::Following;
+use crate::snapshot::PinSetEntry;
+use crate::store::records::{BlockRecord, SourceRecord};
+use crate::web::dashboard::told::Told;
+
+/// What the page shows.
+#[derive(Debug)]
+pub(in crate::web::dashboard) struct PinSetPage {
+    pub(in crate::web::dashboard) entry: PinSetEntry,
+    /// All, and those that report.
+    pub(in crate::web::dashboard) environments: (u32, u32),
+    pub(in crate::web::dashboard) following: Option<Following>,
+    pub(in crate::web::dashboard) blocks: Vec<BlockRecord>,
+    /// The newest first, a few.
+    pub(in crate::web::dashboard) rollouts: Vec<Told>,
+    pub(in crate::web::dashboard) open: usize,
+    /// What is looked for.
+    pub(in crate::web::dashboard) search: String,
+    pub(in crate::web::dashboard) found: usize,
+    pub(in crate::web::dashboard) pins: Vec<Pin>,
+    pub(in crate::web::dashboard) page: usize,
+    pub(in crate::web::dashboard) more: bool,
+}
+
+/// The page.
+pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
+    let record = &page.entry.stored.record;
+    let name = &record.name;
+    let (all, reporting) = page.environments;
+    html! {
+        p.crumb { a href="/" { "Overview" } }
+        h1 { "Pin set " (name) }
+        (facts([
+            ("Ecosystem", words(record.ecosystem)),
+            ("Revision", html! { (record.revision) ", changed " (moment(record.updated_at)) }),
+            ("Environments", words(format!("{all}, of which {reporting} report"))),
+            ("Rollouts", words(format!("{} open", page.open))),
+            ("Source", match &record.source { Some(source) => source_in_words(source), None => words("none: changes are filed nowhere") }),
+            ("Following", page.following.as_ref().map_or_else(nothing, following)),
+            ("Without a client", html! { code { "/pin-sets/" (name) "/constraints.txt" } }),
+        ]))
+        h2 { "Rollouts" }
+        @if page.rollouts.is_empty() {
+            p.quiet { "None yet." }
+        } @else {
+            (table("The newest first.", &["Candidate", "Stands", "Share", "Why", "Started"],
+                page.rollouts.iter().map(|told| vec![
+                    rollout_link(&told.rollout), badge(&told.health()), words(told.rollout.share()), words(told.why()),
+                    ago(told.rollout.created_at, told.now),
+                ])))
+            p { a href={ "/rollouts?pin_set=" (name) } { "All rollouts of " (name) } }
+        }
+        h2 { "Blocked versions" }
+        @if page.blocks.is_empty() {
+            p.quiet { "None." }
+        } @else {
+            (table("Never proposed again until somebody lifts the block: pinion pin-set lift.", &["Package", "Version", "Since", "Rollout", "Why"],
+                page.blocks.iter().map(|block| vec![
+                    words(block.package.written()), words(&block.version), moment(block.at),
+                    html! { a.mono href={ "/rollouts/" (block.rollout) } { (block.rollout) } }, words(&block.reason),
+                ])))
+        }
+        h2 #pins { "Pins" }
+        form.inline method="get" action={ "/pin-sets/" (name) "#pins" } role="search" {
+            div {
+                label for="q" { "Package contains" }
+                input #q type="search" name="q" value=(page.search) maxlength="100";
+            }
+            div { button type="submit" { "Find" } }
+        }
+        @if page.found == 0 {
+            p.nothing { @if page.search.is_empty() { "It has no pins yet." } @else { "No package matches." } }
+        } @else {
+            (table(&format!("{} pins", page.found), &["Package", "Version", "Where", ""],
+                page.pins.iter().map(|pin| vec![
+                    words(pin.package.written()), html! { code { (pin.version) } },
+                    pin.marker.as_ref().map_or_else(nothing, |marker| html! { code { (marker) } }),
+                    html! { a href={ "/environments?pin_set=" (name) "&package=" (pin.package.written()) } { "Why?" span.hidden { " " (pin.package.written()) } } },
+                ])))
+            (pages(|at| format!("/pin-sets/{name}?q={}&page={at}#pins", query(&page.search)), page.page, page.more))
+        }
+        @if !page.entry.verbatim.is_empty() {
+            p.quiet { (page.entry.verbatim.len()) " lines that are no pins are served as they stand." }
+        }
+    }
+}
+
+fn query(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn source_in_words(source: &SourceRecord) -> Markup {
+    html! {
+        (source.forge) ", branch " (source.branch) ", " code { (source.path) }
+        @if let Some(path) = &source.exclusions_path { "; exclusions in " code { (path) } }
+        @if source.follow { "; followed" }
+    }
+}
+
+fn following(following: &Following) -> Markup {
+    html! {
+        @match (following.commit.get(..12), following.read_at) {
+            (Some(commit), Some(at)) => { "commit " code { (commit) } ", read " (moment(at)) }
+            _ => { "not read yet" }
+        }
+        @if !following.problem.is_empty() { "; " strong { (following.problem) } }
+    }
+}

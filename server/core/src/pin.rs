@@ -50,6 +50,10 @@ impl Marker {
         if text.is_empty() || text.len() > MARKER_BYTES_MAX {
             return Err(refuse(format!("give 1 to {MARKER_BYTES_MAX} bytes")));
         }
+        // The grammar has none, and the parser cannot count them.
+        if !text.is_ascii() {
+            return Err(refuse("it has a character that is not ASCII".to_owned()));
+        }
         let _: MarkerTree =
             MarkerTree::from_str(text).map_err(|error| refuse(first_line(&error.to_string())))?;
         let quoted = text.replace('"', "'");
@@ -298,6 +302,18 @@ mod tests {
             package: PackageName::parse(Ecosystem::Pypi, package).expect("a name"),
             version: Version::parse(Ecosystem::Pypi, version).expect("a version"),
             marker: marker.map(|marker| Marker::parse(Ecosystem::Pypi, marker).expect("a marker")),
+        }
+    }
+
+    #[test]
+    fn a_marker_that_is_not_ascii_is_refused() {
+        for text in [
+            "python_version<'3'\u{feff}",
+            "os_name=='\u{e9}'",
+            "\u{2003}os_name=='x'y",
+        ] {
+            let refused = Marker::parse(Ecosystem::Pypi, text);
+            assert!(refused.is_err(), "{text:?}");
         }
     }
 

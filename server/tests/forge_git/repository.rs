@@ -61,7 +61,9 @@ impl Repository {
         for role in ["AUTHOR", "COMMITTER"] {
             command
                 .env(format!("GIT_{role}_NAME"), "Ada")
-                .env(format!("GIT_{role}_EMAIL"), "ada@example.org");
+                .env(format!("GIT_{role}_EMAIL"), "ada@example.org")
+                // The same commits in every repository, whenever they are made.
+                .env(format!("GIT_{role}_DATE"), "@1772446400 +0000");
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command

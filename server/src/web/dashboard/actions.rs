@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::signed::Signed;
 use super::views::{Action, ActionForm};
 use super::{Dashboard, pages};
-use crate::controller::{Refusal, Verb};
+use crate::controller::{MissingApprovals, Refusal, Verb};
 
 /// A form that was sent.
 #[derive(Clone, Debug, Deserialize)]
@@ -80,7 +80,10 @@ async fn done(
     let verb = match action {
         Action::Pause => Verb::Pause,
         Action::Resume => Verb::Resume,
-        Action::Promote => Verb::Promote(share(&sent.share)?),
+        Action::Promote => Verb::Promote {
+            share: share(&sent.share)?,
+            approvals: MissingApprovals::Respect,
+        },
         Action::RollBack => Verb::RollBack,
         Action::Abort => Verb::Abort,
         Action::File => {

@@ -28,8 +28,10 @@ use crate::store::{
     Transaction, keys,
 };
 
+mod audit;
 mod effects;
 mod environments;
+mod figures;
 mod filings;
 mod gates;
 mod outcomes;
@@ -40,7 +42,10 @@ mod rollouts;
 mod sources;
 mod tokens;
 
+pub use audit::{AuditChecked, AuditQuery};
 pub use environments::{Change as EnvironmentChange, Enrolment};
+pub use figures::FiguresQuery;
+pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
@@ -50,7 +55,7 @@ pub(crate) use pins::changes_in_words;
 pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, NewRollout, Standing, Verb};
-pub(crate) use rollouts::{Note, logged};
+pub(crate) use rollouts::{Exposure, Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};

@@ -1,5 +1,6 @@
 //! Pin sets: their rules, their baseline, and the versions that are blocked in them.
 
+use pinion_core::audit::{self, Act};
 use pinion_core::constraints;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
@@ -8,8 +9,9 @@ use pinion_core::policy::Policy;
 use pinion_core::reason::Reason;
 use pinion_core::state::{State, Step};
 use pinion_core::version::Version;
+use sha2::{Digest, Sha256};
 
-use super::rollouts::{Closing, close};
+use super::rollouts::{Closing, close, words_of};
 use super::{Controller, Draft, Identity, Refusal};
 use crate::snapshot::PinSetEntry;
 use crate::store::records::{BaselineChunk, BlockRecord, PinSetRecord, Role, SourceRecord, encode};
@@ -101,6 +103,11 @@ impl Controller {
         };
         let mut draft = Draft::default();
         draft.create(keys::pin_set(name), encode(&record));
+        let act = Act::PinSetCreated {
+            pin_set: name.clone(),
+            policy_sha256: policy_hash(&record.policy),
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(())
     }
@@ -151,6 +158,7 @@ impl Controller {
         let snapshot = self.snapshot();
         let entry = current(&snapshot, name, expected_revision)?;
         let mut record = PinSetRecord::clone(&entry.stored.record);
+        let (is_ruled, is_moved) = (policy.is_some(), source.is_some());
         if let Some(policy) = policy {
             record.policy = policy;
         }
@@ -162,6 +170,13 @@ impl Controller {
         record.updated_at = self.clock.now();
         let mut draft = Draft::default();
         draft.replace(keys::pin_set(name), entry.stored.modified, encode(&record));
+        let act = Act::PinSetUpdated {
+            pin_set: name.clone(),
+            revision: record.revision,
+            policy_sha256: is_ruled.then(|| policy_hash(&record.policy)),
+            source: is_moved,
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(())
     }
@@ -241,6 +256,13 @@ impl Controller {
                 at,
             )?;
         }
+        let act = Act::PinsImported {
+            pin_set: import.name.clone(),
+            revision: record.revision + 1,
+            pins: audit::Pins::of(&imported.changes),
+            superseded: imported.superseded.len() as u64,
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         self.wake_promotion();
         Ok(imported)
@@ -282,10 +304,24 @@ impl Controller {
         let mut draft = Draft::default();
         draft.require(Condition::Modified(key.clone(), block.modified));
         draft.delete(key);
+        let act = Act::BlockLifted {
+            pin_set: pin_set.clone(),
+            package: package.written().to_owned(),
+            version: version.to_string(),
+            rollout: block.record.rollout.clone(),
+        };
+        let words = words_of(words)?;
+        self.put_audit(&mut draft, &caller.actor, act, &words)
+            .await?;
         self.commit(draft).await?;
         tracing::info!(actor = %caller.actor, %pin_set, package = package.written(), %version, reason = words, "block lifted");
         Ok(BlockRecord::clone(&block.record))
     }
+}
+
+/// What tells one policy from another.
+fn policy_hash(policy: &Policy) -> String {
+    hex::encode(Sha256::digest(encode(policy)))
 }
 
 /// The pin set as it is, if the caller's view of it is not stale.

@@ -70,6 +70,7 @@ pub(crate) fn rollout(
         created_by,
         origin,
         not_before: _,
+        published_at: _,
         state,
         updated_at,
         fleet,
@@ -296,6 +297,7 @@ pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
         epoch,
         folded,
         evidence,
+        cells,
         previous_hash,
         hash,
     } = entry;
@@ -313,5 +315,6 @@ pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
         hash: hash.clone(),
         previous_hash: previous_hash.clone(),
         evidence_json: serde_json::to_string(evidence).expect("evidence has a JSON form"),
+        cells_sha256: cells.clone().unwrap_or_default(),
     }
 }

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "pinion/v1/admin.proto",
+    "pinion/v1/audit.proto",
     "pinion/v1/environment.proto",
+    "pinion/v1/figures.proto",
     "pinion/v1/forge.proto",
     "pinion/v1/gate.proto",
     "pinion/v1/outcome.proto",

@@ -1,6 +1,8 @@
 //! The command line, as typed. What the arguments mean is decided in `command/`.
 
+pub(crate) mod audit;
 pub(crate) mod environment;
+pub(crate) mod figures;
 pub(crate) mod gate;
 pub(crate) mod policy;
 pub(crate) mod release;
@@ -140,6 +142,11 @@ pub(crate) enum Command {
     /// See where changes are filed, and whether they can be.
     #[command(subcommand)]
     Forge(release::Forge),
+    /// Say how delivery goes: how often, how fast, how often taken back, how soon restored.
+    Figures(figures::Figures),
+    /// See what was done, export it, and check that it is still what it was.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Run a consumer's tests with a candidate before anybody gets it.
     #[command(subcommand)]
     Gate(gate::Gate),

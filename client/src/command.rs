@@ -1,12 +1,14 @@
 //! The subcommands, one file each; here only who does what.
 
 mod apply;
+mod audit;
 mod bisect;
 mod completions;
 mod consent;
 mod doctor;
 mod env;
 mod exec;
+mod figures;
 mod forge;
 mod gate;
 mod hold;
@@ -62,6 +64,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Exec(args) => return exec::exec(session, &args).await,
         Command::Verify(_) => return verify::verify(session),
         Command::Forge(args) => return forge::forge(session, args).await,
+        Command::Audit(args) => return audit::audit(session, args).await,
         Command::Gate(args) => return gate::gate(session, args).await,
         Command::Rollout(args) => return rollout::rollout(session, args).await,
         Command::Join(args) => join::join(session, &args).await,
@@ -79,6 +82,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Never(args) => hold::never(session, args).await,
         Command::Now(args) => now::now(session, args).await,
         Command::Telemetry(args) => telemetry::telemetry(session, &args).await,
+        Command::Figures(args) => figures::figures(session, args).await,
         Command::Policy(args) => policy::policy(session, &args).await,
         Command::PinSet(args) => pin_set::pin_set(session, args).await,
         Command::Token(args) => token::token(session, args).await,

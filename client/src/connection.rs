@@ -153,6 +153,10 @@ impl Connection {
         pin_sets: pin_set_service_client::PinSetServiceClient;
         /// The service of gates.
         gates: gate_service_client::GateServiceClient;
+        /// The service of the audit.
+        audit: audit_service_client::AuditServiceClient;
+        /// The service of delivery figures.
+        figures: figure_service_client::FigureServiceClient;
         /// The service of forges.
         forges: forge_service_client::ForgeServiceClient;
         /// The service of tokens.

@@ -1,5 +1,7 @@
 //! The server's answers in words and tables, for people.
 
+mod audit;
+mod figures;
 mod forge;
 mod gate;
 mod pin_set;
@@ -7,6 +9,8 @@ mod policy;
 mod rollout;
 mod token;
 
+pub(crate) use audit::{audit_checked, audit_entry, checked, verified};
+pub(crate) use figures::{figures, figures_notes};
 pub(crate) use forge::{findings, forges};
 pub(crate) use gate::{changes, gate_standing, gates};
 pub(crate) use pin_set::{blocks, explanation, imported, lifted, pin_set, pin_sets, pins};

@@ -30,11 +30,13 @@ use crate::store::{
 };
 
 mod approvals;
+mod audit;
 mod blocks;
 mod decisions;
 mod effects;
 mod environments;
 mod exposure;
+mod figures;
 mod filings;
 mod freezes;
 mod gates;
@@ -48,10 +50,13 @@ mod sources;
 mod tokens;
 
 pub(crate) use approvals::{check_approved, not_taken};
+pub use audit::{AuditChecked, AuditQuery};
 pub use blocks::Lift;
 pub use decisions::{DecisionFilter, DecisionPage, DecisionPlace, LoggedDecision};
 pub use environments::{Change as EnvironmentChange, Enrolment};
 pub use exposure::Exposure;
+pub use figures::FiguresQuery;
+pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
@@ -62,7 +67,7 @@ pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use policies::{Resolve, Resolved};
 pub use refusal::Refusal;
 pub use rollouts::{Candidate, MissingApprovals, NewRollout, Standing, Verb};
-pub(crate) use rollouts::{Note, logged};
+pub(crate) use rollouts::{Exposure as NotedExposure, Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use pinion_core::figures::{Figures, Spread};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 /// Where the buckets of durations end, in seconds: a pull takes a millisecond, a report a few, an import a hundred.
@@ -37,7 +38,7 @@ impl fmt::Debug for Metrics {
 pub struct Error(String);
 
 /// What is measured at the moment of asking.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gauges {
     /// Rollouts that have not ended.
     pub open_rollouts: usize,
@@ -47,6 +48,8 @@ pub struct Gauges {
     pub pending_filings: usize,
     /// The store's revision that is served.
     pub revision: u64,
+    /// Delivery figures by pin set, of the last 90 days.
+    pub delivery: Vec<(String, Figures)>,
 }
 
 impl Metrics {
@@ -177,6 +180,7 @@ impl Metrics {
                 "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
             ));
         }
+        text.push_str(&delivery(&gauges.delivery));
         Ok(text)
     }
 
@@ -185,5 +189,94 @@ impl Metrics {
         if let Err(error) = self.provider.shutdown() {
             tracing::debug!(%error, "metrics were not all sent");
         }
+    }
+}
+
+/// Pin sets whose delivery figures are shown; how many more there are is counted.
+const PIN_SETS_MAX: usize = 100;
+
+/// Delivery figures as Prometheus reads them, of at most [`PIN_SETS_MAX`] pin sets.
+fn delivery(figures: &[(String, Figures)]) -> String {
+    let shown = &figures[..figures.len().min(PIN_SETS_MAX)];
+    let mut text = String::new();
+    let mut gauge = |name: &str, help: &str, rows: Vec<(String, f64)>| {
+        text.push_str(&format!(
+            "# HELP pinion_delivery_{name} {help}, of the last 90 days\n# TYPE pinion_delivery_{name} gauge\n"
+        ));
+        for (labels, value) in rows {
+            text.push_str(&format!("pinion_delivery_{name}{{{labels}}} {value}\n"));
+        }
+    };
+    let of = |name: &str| format!("pin_set=\"{name}\"");
+    let rows = |value: &dyn Fn(&Figures) -> Option<f64>| {
+        let rows = shown.iter();
+        rows.filter_map(|(name, figures)| Some((of(name), value(figures)?)))
+            .collect::<Vec<_>>()
+    };
+    gauge(
+        "completed",
+        "Rollouts that gave everybody a version",
+        rows(&|figures| Some(f64::from(figures.completed))),
+    );
+    gauge(
+        "rolled_back",
+        "Rollouts that were rolled back",
+        rows(&|figures| Some(f64::from(figures.rolled_back))),
+    );
+    gauge(
+        "failure_share",
+        "Rolled back of those that somebody had",
+        rows(&|figures| figures.failure_share),
+    );
+    let spreads = |spread: &dyn Fn(&Figures) -> Spread| {
+        let mut rows = Vec::new();
+        for (name, figures) in shown {
+            let Spread { median, p90, .. } = spread(figures);
+            for (quantile, time) in [("0.5", median), ("0.9", p90)] {
+                let labels = format!("{},quantile=\"{quantile}\"", of(name));
+                rows.extend(time.map(|time| (labels, time.as_secs_f64())));
+            }
+        }
+        rows
+    };
+    gauge(
+        "lead_time_seconds",
+        "Time from a version's publication, else its rollout's creation, until everybody had it",
+        spreads(&|figures| figures.lead_time),
+    );
+    gauge(
+        "restore_time_seconds",
+        "Time from the first failure until the last environment was back on the baseline",
+        spreads(&|figures| figures.time_to_restore),
+    );
+    text.push_str(&format!(
+        "# HELP pinion_delivery_pin_sets_left_out Pin sets whose delivery figures are not shown\n\
+         # TYPE pinion_delivery_pin_sets_left_out gauge\npinion_delivery_pin_sets_left_out {}\n",
+        figures.len() - shown.len()
+    ));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delivery_figures_have_a_bounded_number_of_rows() {
+        let of = |n: usize| (format!("set-{n:03}"), Figures::default());
+        let many: Vec<_> = (0..150).map(of).collect();
+        let text = delivery(&many);
+        assert_eq!(
+            text.matches("pinion_delivery_completed{").count(),
+            PIN_SETS_MAX
+        );
+        assert!(
+            text.contains("pinion_delivery_pin_sets_left_out 50\n"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("failure_share{"),
+            "what is not known is not shown"
+        );
     }
 }

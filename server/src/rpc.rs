@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn;
 use pinion_proto::v1::admin_service_server::AdminServiceServer;
+use pinion_proto::v1::audit_service_server::AuditServiceServer;
 use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
+use pinion_proto::v1::figure_service_server::FigureServiceServer;
 use pinion_proto::v1::forge_service_server::ForgeServiceServer;
 use pinion_proto::v1::gate_service_server::GateServiceServer;
 use pinion_proto::v1::outcome_service_server::OutcomeServiceServer;
@@ -21,8 +23,10 @@ use tonic_health::server::HealthReporter;
 use crate::controller::Controller;
 
 mod admin;
+mod audit;
 mod deadline;
 mod environments;
+mod figures;
 mod forges;
 mod gates;
 mod outcomes;
@@ -98,6 +102,8 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(PinSetServiceServer))
         .add_service(service!(GateServiceServer))
         .add_service(service!(ForgeServiceServer))
+        .add_service(service!(AuditServiceServer))
+        .add_service(service!(FigureServiceServer))
         .add_service(service!(AdminServiceServer));
     let routes = routes.prepare().into_axum_router();
     (routes.layer(from_fn(deadline::kept)), health)

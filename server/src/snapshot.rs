@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
+use pinion_core::figures::Ended;
 use pinion_core::gate::Gate;
 use pinion_core::name::{ConsumerName, EnvironmentId, LeaseId, PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{Pin, Pins};
@@ -112,6 +113,9 @@ pub struct Snapshot {
     tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
     ordinals: imbl::HashMap<Key, Ordinal>,
     gates: imbl::OrdMap<(RolloutId, ConsumerName), Stored<Gate>>,
+    ended: imbl::OrdMap<RolloutId, Stored<Ended>>,
+    /// Rollouts that were rolled back, and whose environments are not all back yet.
+    returning: imbl::OrdSet<(PinSetName, RolloutId)>,
     /// Positions of those who have left, by rollout.
     left: imbl::OrdMap<(RolloutId, Ordinal), f64>,
 }
@@ -175,6 +179,8 @@ impl Snapshot {
                 let place = (rollout, gate.record.consumer.clone());
                 self.gates.insert(place, gate);
             }
+        } else if text.starts_with(keys::ENDED) {
+            self.put_ended(stored(entry)?);
         } else if text.starts_with(keys::FILING) {
             self.filings.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ENVIRONMENT) {
@@ -204,6 +210,18 @@ impl Snapshot {
                 .sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         }
         self.rollouts.insert(stored.record.id.clone(), stored);
+    }
+
+    fn put_ended(&mut self, stored: Stored<Ended>) {
+        let Ended {
+            pin_set, rollout, ..
+        } = stored.record.as_ref();
+        let place = (pin_set.clone(), rollout.clone());
+        match &stored.record.returning {
+            Some(returning) if !returning.is_over => self.returning.insert(place),
+            _ => self.returning.remove(&place),
+        };
+        self.ended.insert(stored.record.rollout.clone(), stored);
     }
 
     fn put_environment(&mut self, stored: Stored<EnvironmentRecord>) {
@@ -307,6 +325,30 @@ impl Snapshot {
     /// Every rollout.
     pub fn rollouts(&self) -> impl Iterator<Item = &Stored<Rollout>> {
         self.rollouts.values()
+    }
+
+    /// What is kept of the end of every rollout that has ended; what follows from the rollout alone of those that did
+    /// before that was kept.
+    pub fn ended(&self) -> impl Iterator<Item = Arc<Ended>> {
+        self.rollouts().filter_map(|stored| {
+            let rollout = &stored.record;
+            match self.ended.get(&rollout.id) {
+                Some(ended) => Some(Arc::clone(&ended.record)),
+                None => Ended::of(rollout).map(Arc::new),
+            }
+        })
+    }
+
+    /// Ends of rollouts whose environments are not all back on the baseline yet.
+    pub fn returning(&self) -> impl Iterator<Item = &Stored<Ended>> {
+        self.returning
+            .iter()
+            .filter_map(|(_, rollout)| self.ended.get(rollout))
+    }
+
+    /// Whether environments of a pin set are not all back on the baseline yet.
+    pub fn awaits_returns(&self, pin_set: &PinSetName) -> bool {
+        self.returning.iter().any(|(waiting, _)| waiting == pin_set)
     }
 
     /// The rollouts of a pin set that have not ended, in the order of their creation.

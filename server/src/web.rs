@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{Controller, Refusal};
+use crate::controller::{Controller, OVER, Refusal};
 use crate::metrics::Gauges;
 use crate::store::records::FilingState;
 
@@ -154,6 +154,13 @@ async fn metrics(State(web): State<Web>) -> Response {
             .filter(|filing| is_pending(&filing.record.state))
             .count(),
         revision: snapshot.revision,
+        delivery: web
+            .controller
+            .delivery(None, None, OVER, None)
+            .by_pin_set
+            .into_iter()
+            .map(|(name, figures)| (name.to_string(), figures))
+            .collect(),
     };
     match web.controller.metrics.text(gauges) {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),

@@ -217,7 +217,8 @@ fn assert_every_kind(lines: &[Line]) {
         .collect();
     for kind in [
         "set", "base", "block", "ro", "log", "out", "env", "tok", "name", "ord", "cid", "rep", "j",
-        "seen", "hist", "pool", "obs", "ep", "det", "look", "left", "gate",
+        "seen", "hist", "pool", "obs", "ep", "det", "look", "left", "gate", "audit", "chain",
+        "end",
     ] {
         assert!(
             kinds.contains(kind),

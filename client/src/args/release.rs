@@ -241,6 +241,9 @@ pub(crate) enum Rollout {
     History {
         /// The rollout.
         id: String,
+        /// Make every decision again from what the server keeps, and compare; exits with 1 if any differs.
+        #[arg(long)]
+        verify: bool,
     },
 }
 

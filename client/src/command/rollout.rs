@@ -1,6 +1,7 @@
 //! `pinion rollout`: start, read, steer and stop rollouts.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use pinion_client::{Connection, v1};
 
@@ -19,7 +20,7 @@ pub(super) async fn rollout(session: &Session, args: Rollout) -> Result<ExitCode
         Rollout::Start(args) => start(session, args).await,
         Rollout::List { all, pin_set } => list(session, !all, pin_set).await,
         Rollout::Show { id } => show(session, id).await,
-        Rollout::History { id } => history(session, id).await,
+        Rollout::History { id, verify } => return history(session, id, verify).await,
         Rollout::Pause(change) => steer(session, change, Step::Pause).await,
         Rollout::Resume(change) => steer(session, change, Step::Resume).await,
         Rollout::Promote {
@@ -129,12 +130,28 @@ async fn get(connection: &Connection, id: String) -> Result<v1::GetRolloutRespon
         .await?)
 }
 
-async fn history(session: &Session, rollout: String) -> Result<(), Failure> {
+async fn history(session: &Session, rollout: String, verify: bool) -> Result<ExitCode, Failure> {
     let connection = session.connect()?;
+    let listed = decisions(&connection, &rollout).await;
+    if verify {
+        // What cannot be listed since an entry cannot be read can be checked all the same.
+        return verify_history(session, &connection, rollout, listed).await;
+    }
+    let decisions = listed?;
+    session
+        .terminal
+        .answers(&decisions, || match decisions.is_empty() {
+            true => "nothing has been decided yet\n".to_owned(),
+            false => decisions.iter().map(view::decision).collect(),
+        });
+    Ok(Exit::Ok.into())
+}
+
+async fn decisions(connection: &Connection, rollout: &str) -> Result<Vec<v1::Decision>, Failure> {
     let mut client = connection.rollouts();
     let mut decisions = Vec::new();
     let mut request = v1::ListDecisionsRequest {
-        rollout,
+        rollout: rollout.to_owned(),
         ..Default::default()
     };
     loop {
@@ -144,16 +161,51 @@ async fn history(session: &Session, rollout: String) -> Result<(), Failure> {
         decisions.extend(response.decisions);
         request.page_token = response.next_page_token;
         if request.page_token.is_empty() {
-            break;
+            return Ok(decisions);
         }
     }
-    session
-        .terminal
-        .answers(&decisions, || match decisions.is_empty() {
-            true => "nothing has been decided yet\n".to_owned(),
-            false => decisions.iter().map(view::decision).collect(),
-        });
-    Ok(())
+}
+
+/// The longest time that the server takes to make every decision again.
+const VERIFY_MAX: Duration = Duration::from_secs(60);
+
+async fn verify_history(
+    session: &Session,
+    connection: &Connection,
+    rollout: String,
+    listed: Result<Vec<v1::Decision>, Failure>,
+) -> Result<ExitCode, Failure> {
+    let connection = connection.patient(VERIFY_MAX);
+    let mut client = connection.audit();
+    let request = v1::VerifyDecisionsRequest { rollout };
+    let mut stream = connection.answer(client.verify_decisions(request)).await?;
+    let mut checked = Vec::new();
+    loop {
+        let next = async { stream.message().await.map(tonic::Response::new) };
+        match connection.answer(next).await? {
+            Some(one) => checked.push(one),
+            None => break,
+        }
+    }
+    let decisions = listed.unwrap_or_default();
+    session.terminal.answers(&checked, || {
+        let mut text = String::new();
+        for checked in checked.iter().filter(|checked| checked.sequence > 0) {
+            let of = |decision: &&v1::Decision| decision.sequence == checked.sequence;
+            match decisions.iter().find(of) {
+                Some(decision) => text.push_str(&view::decision(decision)),
+                None => text.push_str(&format!("{:>3}  cannot be read\n", checked.sequence)),
+            }
+            text.push_str(&view::checked(checked));
+        }
+        text + &view::verified(&checked)
+    });
+    let is_intact = checked.iter().all(|checked| checked.problems.is_empty());
+    Ok(match is_intact {
+        true => Exit::Ok,
+        false => Exit::Refused,
+    }
+    .into())
 }
 
 /// What a person does to a rollout.

@@ -423,6 +423,7 @@ mod tests {
             created_at: NOON,
             created_by: person("ann"),
             origin: None,
+            published_at: None,
             not_before: None,
             state: State::Gating,
             updated_at: NOON,

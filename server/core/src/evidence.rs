@@ -4,17 +4,20 @@
 //! environments are counted: those that share one are one.
 
 mod cell;
+mod digest;
 mod epoch;
 mod totals;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clearance::Clearance;
+use crate::event_trail::EventTrail;
 use crate::mixture::Target;
 use crate::outcome::Category;
 use crate::time::Timestamp;
 
 pub use cell::{Cell, Event, Failure, RETURN_MIN, Traits};
+pub use digest::digest;
 pub use epoch::{Detectors, EpochEvidence, Member, partners_of, platform_of};
 pub use totals::Totals;
 
@@ -154,6 +157,35 @@ impl From<&Clearance> for HarmBounds {
 }
 
 impl Evidence {
+    /// The counts of an epoch and of the whole rollout until then, with what the detectors have.
+    pub fn of(
+        epoch: &EpochEvidence,
+        detectors: &Detectors,
+        trail: &EventTrail,
+        totals: &Totals,
+    ) -> Self {
+        let [with_baseline, with_candidate] = epoch.environments();
+        let (windows, events) = (&detectors.windows, trail.bet());
+        Self {
+            exposed: *epoch.exposed(),
+            control: *epoch.control(),
+            exposed_total: totals.side(true, with_candidate),
+            control_total: totals.side(false, with_baseline),
+            windows: Wealth {
+                log_e: windows.log_e(),
+                log_threshold: windows.log_threshold(),
+                target: windows.blame(),
+            },
+            events: Wealth {
+                log_e: events.log_e(),
+                log_threshold: events.log_threshold(),
+                target: events.blame(),
+            },
+            harm: Some(HarmBounds::from(&detectors.clearance)),
+            guard_log_e: detectors.guard.log_e(),
+        }
+    }
+
     /// Whether a detector says harmful.
     pub fn is_harmful(&self) -> bool {
         self.windows.is_harmful() || self.events.is_harmful()

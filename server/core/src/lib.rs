@@ -4,6 +4,7 @@
 //! Nothing here waits, asks what time it is, draws at random, logs, or reads a file. Simulations follow from
 //! the seed that they are given.
 
+pub mod audit;
 pub mod calendar;
 pub mod clearance;
 pub mod constraints;
@@ -13,6 +14,7 @@ pub mod ecosystem;
 pub mod event_bet;
 pub mod event_trail;
 pub mod evidence;
+pub mod figures;
 pub mod filing;
 pub mod gate;
 pub mod guard;
@@ -26,6 +28,7 @@ pub mod pin;
 pub mod policy;
 pub mod prediction;
 pub mod reason;
+pub mod replay;
 pub mod resolve;
 pub mod rollout;
 pub mod simulation;

@@ -32,6 +32,9 @@ pub struct LogEntry {
     pub folded: u64,
     /// The counts it was made on.
     pub evidence: Evidence,
+    /// The hash of what had been counted in the epoch ([`crate::evidence::digest`]); none where nothing was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<String>,
     /// The hash of the entry before; empty for the first.
     pub previous_hash: String,
     /// SHA-256 of this entry's JSON with this field empty, hexadecimal.

@@ -316,6 +316,14 @@ impl Reason {
         }
     }
 
+    /// The reason itself, whether it is only played or not.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::InShadow { reason } => reason.plain(),
+            reason => reason,
+        }
+    }
+
     /// The reason for going on at the end of an epoch.
     pub fn no_harm_seen(evidence: &Evidence) -> Self {
         let leading = evidence.leading();

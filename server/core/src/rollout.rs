@@ -44,6 +44,9 @@ pub struct Rollout {
     pub origin: Option<Origin>,
     /// When its youngest version is old enough, and which package that is.
     pub not_before: Option<(Timestamp, String)>,
+    /// When its youngest version was published, if that was told.
+    #[serde(default)]
+    pub published_at: Option<Timestamp>,
     /// Where it stands.
     pub state: State,
     /// When it last changed.

@@ -1,5 +1,6 @@
 //! Versions that are blocked, and how a block is lifted: by name, once as many people have asked as the policy says.
 
+use pinion_core::audit::Act;
 use pinion_core::evidence::Evidence;
 use pinion_core::name::{PackageName, PinSetName};
 use pinion_core::reason::Reason;
@@ -61,6 +62,16 @@ impl Controller {
         let mut draft = Draft::default();
         put(&mut draft, stored, &lift);
         self.put_lift_in_log(&mut draft, &snapshot, caller, &lift, need, words.clone());
+        if lift.missing == 0 {
+            let act = Act::BlockLifted {
+                pin_set: pin_set.clone(),
+                package: package.written().to_owned(),
+                version: version.to_string(),
+                rollout: lift.block.rollout.clone(),
+            };
+            self.put_audit(&mut draft, &caller.actor, act, &words)
+                .await?;
+        }
         self.commit(draft).await?;
         tracing::info!(actor = %caller.actor, %pin_set, package = package.written(), %version, missing = lift.missing, reason = words, "asked to lift a block");
         Ok(lift)
@@ -114,6 +125,8 @@ impl Controller {
             },
             evidence: Evidence::default(),
             folded: 0,
+            cells: None,
+            exposure: None,
         };
         let rollout = &stored.record;
         let now = self.clock.now();

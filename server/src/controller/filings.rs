@@ -98,6 +98,8 @@ impl Controller {
             reason: Reason::Asked { words },
             evidence: Evidence::default(),
             folded: 0,
+            cells: None,
+            exposure: None,
         };
         let next = logged(
             &mut draft,

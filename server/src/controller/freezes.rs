@@ -123,6 +123,8 @@ impl Controller {
                     .as_ref()
                     .map_or_else(Evidence::default, |standing| standing.evidence.clone()),
                 folded: standing.map_or(0, |standing| standing.folded),
+                cells: None,
+                exposure: None,
             };
             let next = logged(
                 &mut draft,

@@ -1,5 +1,6 @@
 //! Pin sets: their rules and their baseline.
 
+use pinion_core::audit::{self, Act};
 use pinion_core::constraints;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{PinSetName, RolloutId};
@@ -8,6 +9,7 @@ use pinion_core::policy::Policy;
 use pinion_core::reason::Reason;
 use pinion_core::source_file::Format;
 use pinion_core::state::{State, Step};
+use sha2::{Digest, Sha256};
 
 use super::rollouts::{Closing, close};
 use super::{Controller, Draft, Identity, Refusal};
@@ -102,6 +104,11 @@ impl Controller {
         };
         let mut draft = Draft::default();
         draft.create(keys::pin_set(name), encode(&record));
+        let act = Act::PinSetCreated {
+            pin_set: name.clone(),
+            policy_sha256: policy_hash(&record.policy),
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(())
     }
@@ -165,6 +172,7 @@ impl Controller {
         let snapshot = self.snapshot();
         let entry = current(&snapshot, name, expected_revision)?;
         let mut record = PinSetRecord::clone(&entry.stored.record);
+        let (is_ruled, is_moved) = (policy.is_some(), source.is_some());
         if let Some(policy) = policy {
             record.policy = policy;
         }
@@ -176,6 +184,13 @@ impl Controller {
         record.updated_at = self.clock.now();
         let mut draft = Draft::default();
         draft.replace(keys::pin_set(name), entry.stored.modified, encode(&record));
+        let act = Act::PinSetUpdated {
+            pin_set: name.clone(),
+            revision: record.revision,
+            policy_sha256: is_ruled.then(|| policy_hash(&record.policy)),
+            source: is_moved,
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(())
     }
@@ -255,6 +270,13 @@ impl Controller {
                 at,
             )?;
         }
+        let act = Act::PinsImported {
+            pin_set: import.name.clone(),
+            revision: record.revision + 1,
+            pins: audit::Pins::of(&imported.changes),
+            superseded: imported.superseded.len() as u64,
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         self.wake_promotion();
         Ok(imported)
@@ -288,6 +310,11 @@ impl Controller {
             .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
         Ok(visible.cloned().collect())
     }
+}
+
+/// What tells one policy from another.
+fn policy_hash(policy: &Policy) -> String {
+    hex::encode(Sha256::digest(encode(policy)))
 }
 
 /// The pin set as it is, if the caller's view of it is not stale.

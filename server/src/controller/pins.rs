@@ -129,7 +129,8 @@ impl Controller {
         let record = &environment.stored.record;
         let changed = snapshot.rollouts_changed(&record.pin_set);
         if record.reporting
-            && !snapshot.open_rollouts(&record.pin_set).is_empty()
+            && (!snapshot.open_rollouts(&record.pin_set).is_empty()
+                || snapshot.awaits_returns(&record.pin_set))
             && environment.pulls.is_noteworthy(changed, self.clock.now())
         {
             self.note_poll(record.ordinal);

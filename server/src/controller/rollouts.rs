@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use pinion_core::draw::{Seed, Share};
-use pinion_core::evidence::Evidence;
+use pinion_core::evidence::{Evidence, Ordinal};
+use pinion_core::figures::{Ended, Returning};
 use pinion_core::log::LogEntry;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
 use pinion_core::outcome::Fingerprint;
@@ -165,6 +166,13 @@ impl Controller {
             created_by: caller.actor.clone(),
             origin: new.origin.clone(),
             not_before,
+            // A followed file tells when it was first seen there.
+            published_at: new
+                .candidates
+                .iter()
+                .filter_map(|candidate| candidate.published_at)
+                .max()
+                .filter(|_| new.origin.is_none()),
             state: State::Gating,
             updated_at: now,
             fleet: None,
@@ -230,6 +238,8 @@ impl Controller {
                 },
                 evidence: Evidence::default(),
                 folded: 0,
+                cells: None,
+                exposure: None,
             },
             now,
         );
@@ -637,6 +647,8 @@ pub(crate) fn close(
             .map(|standing| standing.evidence.clone())
             .unwrap_or_default(),
         folded: standing.map_or(0, |standing| standing.folded),
+        cells: None,
+        exposure: None,
     };
     let next = logged(draft, Some(rollout), next, note, now);
     draft.replace(keys::rollout(&next.id), modified, encode(&next));
@@ -650,6 +662,19 @@ pub(crate) struct Note {
     pub(crate) reason: Reason,
     pub(crate) evidence: Evidence,
     pub(crate) folded: u64,
+    /// The hash of what was counted, where that was done for the decision.
+    pub(crate) cells: Option<String>,
+    /// Who had the candidate, where it is taken back.
+    pub(crate) exposure: Option<Exposure>,
+}
+
+/// What a candidate that is taken back has done until then.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exposure {
+    /// When a failure with it was first reported.
+    pub(crate) first_failure_at: Option<Timestamp>,
+    /// Draw keys that have pulled it.
+    pub(crate) connected: Vec<Ordinal>,
 }
 
 /// Puts the decision that leads from `before` to `after` into a transaction, and returns `after` bound to it.
@@ -675,6 +700,7 @@ pub(crate) fn logged(
         epoch: after.epoch_index(),
         folded: note.folded,
         evidence: note.evidence,
+        cells: note.cells,
         previous_hash: after.last_hash.clone(),
         hash: String::new(),
     }
@@ -682,5 +708,13 @@ pub(crate) fn logged(
     draft.create(keys::log(&after.id, entry.sequence), encode(&entry));
     after.decisions = entry.sequence;
     after.last_hash = entry.hash;
+    let was_open = before.is_some_and(|before| before.state.is_open());
+    if let Some(mut ended) = Ended::of(&after).filter(|_| was_open) {
+        if let Some(exposure) = note.exposure {
+            ended.first_failure_at = exposure.first_failure_at;
+            ended.returning = Some(Returning::of(exposure.connected));
+        }
+        draft.put(keys::ended(&after.id), encode(&ended));
+    }
     after
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::PoisonError;
 
+use pinion_core::audit::{self, Act};
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::reason::Reason;
@@ -250,6 +251,14 @@ impl Controller {
                 now,
             )?;
         }
+        let act = Act::TakenFromSource {
+            pin_set: pin_set.clone(),
+            revision: entry.stored.record.revision + 1,
+            origin: origin(followed),
+            pins: audit::Pins::of(&differences.at_once),
+        };
+        self.put_audit(&mut draft, &Actor::Controller, act, "")
+            .await?;
         tracing::info!(%pin_set, pins = differences.at_once.len(), commit = followed.commit, "taken from the followed file at once");
         self.commit_unless_empty(draft).await
     }

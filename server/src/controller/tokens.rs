@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinion_core::audit::Act;
 use pinion_core::name::{PinSetName, TokenName};
 use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
@@ -117,7 +118,7 @@ impl Controller {
             pin_set: None,
             lifetime: None,
         };
-        Ok(Some(self.make_token(new).await?.1))
+        Ok(Some(self.make_token(new, &Actor::Controller).await?.1))
     }
 
     /// Makes another admin token, for whoever has access to the machine and has lost the last one.
@@ -135,7 +136,7 @@ impl Controller {
             pin_set: None,
             lifetime: None,
         };
-        Ok(self.make_token(new).await?.1)
+        Ok(self.make_token(new, &Actor::Controller).await?.1)
     }
 
     /// Makes a token; the secret is returned here and never again.
@@ -148,10 +149,14 @@ impl Controller {
         new: NewToken,
     ) -> Result<(TokenRecord, String), Refusal> {
         caller.require(&[Role::Admin])?;
-        self.make_token(new).await
+        self.make_token(new, &caller.actor).await
     }
 
-    async fn make_token(&self, new: NewToken) -> Result<(TokenRecord, String), Refusal> {
+    async fn make_token(
+        &self,
+        new: NewToken,
+        actor: &Actor,
+    ) -> Result<(TokenRecord, String), Refusal> {
         if new
             .lifetime
             .is_some_and(|lifetime| lifetime.is_zero() || lifetime > LIFETIME_MAX)
@@ -191,6 +196,13 @@ impl Controller {
         let mut draft = Draft::default();
         draft.create(keys::token_name(&new.name), encode(&key.as_str()));
         draft.create(key, encode(&record));
+        let act = Act::TokenCreated {
+            name: new.name,
+            role: record.role.as_str().to_owned(),
+            pin_set: record.pin_set.clone(),
+            expires_at: record.expires_at,
+        };
+        self.put_audit(&mut draft, actor, act, "").await?;
         self.commit(draft).await?;
         Ok((record, secret))
     }
@@ -249,6 +261,11 @@ impl Controller {
         draft.require(Condition::Modified(key.clone(), token.modified));
         draft.delete(key.clone());
         draft.delete(keys::token_name(name));
+        let act = Act::TokenRevoked {
+            name: name.clone(),
+            role: token.record.role.as_str().to_owned(),
+        };
+        self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(TokenRecord::clone(&token.record))
     }

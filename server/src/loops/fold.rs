@@ -48,6 +48,8 @@ pub struct Fold {
     seen: Vec<(i64, Key)>,
     folded: Revision,
     sequence: u64,
+    /// Pulls since the last look, while somebody is waited for who had a candidate that was taken back.
+    returned: Vec<(Ordinal, Timestamp)>,
 }
 
 impl Fold {
@@ -85,6 +87,7 @@ impl Fold {
             seen: seen_records(store).await?,
             folded: number.map_or(0, |number| number.modified),
             sequence: 0,
+            returned: Vec::new(),
             controller,
         };
         Ok((fold, unreadable))
@@ -93,6 +96,16 @@ impl Fold {
     /// Reports up to this revision are counted.
     pub const fn folded(&self) -> Revision {
         self.folded
+    }
+
+    /// Who has pulled since this was last asked, while somebody was waited for.
+    pub fn take_returned(&mut self) -> Vec<(Ordinal, Timestamp)> {
+        std::mem::take(&mut self.returned)
+    }
+
+    /// Notes again what could not be written.
+    pub fn keep_returned(&mut self, returned: Vec<(Ordinal, Timestamp)>) {
+        self.returned.extend(returned);
     }
 
     /// The evidence of a rollout.
@@ -234,6 +247,9 @@ impl Fold {
     }
 
     fn fold_entry(&mut self, snapshot: &Snapshot, entry: &JournalEntry, mark: Mark) {
+        if entry.event == JournalEvent::Polled && snapshot.returning().next().is_some() {
+            self.returned.push((entry.ordinal, entry.at));
+        }
         let event = match entry.event {
             JournalEvent::Polled => Event::Polled,
             JournalEvent::Reported(outcome) => {

@@ -4,6 +4,7 @@
 
 mod asked;
 mod execution;
+mod returns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use pinion_core::decide::{Action, Decision, decide};
 use pinion_core::name::RolloutId;
-use pinion_core::rollout::Rollout;
+use pinion_core::rollout::{Fleet, Rollout};
 use pinion_core::state::Actor;
+use pinion_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -137,6 +139,7 @@ impl Promotion {
                 tracing::error!(%error, "reports could not be counted; nothing is decided")
             }
         }
+        self.note_returns().await;
         self.forget_who_left().await;
         let snapshot = self.controller.snapshot();
         self.fold.keep_open(&snapshot);
@@ -174,7 +177,14 @@ impl Promotion {
             .collect();
         for id in open {
             for _ in 0..DECISIONS_PER_TICK {
-                let Some((rollout, standing, decision)) = self.decide_one(&id) else {
+                let Some(Decided {
+                    rollout,
+                    standing,
+                    decision,
+                    fleet,
+                    at,
+                }) = self.decide_one(&id)
+                else {
                     break;
                 };
                 standings.insert(id.clone(), Arc::new(standing));
@@ -182,7 +192,7 @@ impl Promotion {
                     break;
                 }
                 let action = decision.action.clone();
-                if let Err(refusal) = self.execute(&rollout, decision, &Actor::Controller).await {
+                if let Err(refusal) = self.execute(&rollout, decision, fleet, at).await {
                     tracing::error!(rollout = %id, ?action, %refusal, "a decision could not be written; it is made anew");
                     break;
                 }
@@ -191,7 +201,7 @@ impl Promotion {
         self.controller.show_standings(standings);
     }
 
-    fn decide_one(&mut self, id: &RolloutId) -> Option<(Arc<Rollout>, Standing, Decision)> {
+    fn decide_one(&mut self, id: &RolloutId) -> Option<Decided> {
         let snapshot = self.controller.snapshot();
         let rollout = Arc::clone(&snapshot.rollout(id)?.record);
         let now = self.controller.clock.now();
@@ -211,6 +221,21 @@ impl Promotion {
             folded: self.fold.folded(),
             fingerprints: self.fold.track(&rollout).fingerprints(),
         };
-        Some((rollout, standing, decision))
+        Some(Decided {
+            rollout,
+            standing,
+            decision,
+            fleet,
+            at: now,
+        })
     }
+}
+
+/// A decision with everything that it was made on, so that it is carried out, and made again, on just that.
+struct Decided {
+    rollout: Arc<Rollout>,
+    standing: Standing,
+    decision: Decision,
+    fleet: Fleet,
+    at: Timestamp,
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use pinion_core::draw::{Draw, Share};
 use pinion_core::event_trail::{EventTrail, TrailFailure};
 use pinion_core::evidence::{
-    Cell, Detectors, EpochEvidence, Event, Evidence, HarmBounds, Mark, Member, Order, Ordinal,
-    RETURN_MIN, Totals, Wealth,
+    Cell, Detectors, EpochEvidence, Event, Evidence, Mark, Member, Order, Ordinal, RETURN_MIN,
+    Totals, digest,
 };
 use pinion_core::mixture::Target;
 use pinion_core::outcome::Fingerprint;
@@ -14,7 +14,7 @@ use pinion_core::rollout::{Epoch, Restart, Rollout};
 use sha2::{Digest, Sha256};
 
 use super::looks::Looks;
-use crate::controller::read_all;
+use crate::controller::{NotedExposure, read_all};
 use crate::snapshot::{Snapshot, subject};
 use crate::store::records::{
     CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode, decode_cells, decode_members, encode_cells,
@@ -33,6 +33,8 @@ pub struct Track {
     /// The share of every epoch, each with the revision up to which everything had been counted before.
     shares: Vec<(u64, Share)>,
     dirty: BTreeSet<u32>,
+    /// Draw keys that have pulled the candidate.
+    connected: BTreeSet<Ordinal>,
 }
 
 /// The epoch that runs, and what is bet, bounded and tested in its windows.
@@ -54,6 +56,7 @@ impl Track {
             totals: Totals::default(),
             shares: Vec::new(),
             dirty: BTreeSet::new(),
+            connected: BTreeSet::new(),
         }
     }
 
@@ -212,7 +215,11 @@ impl Track {
         if !snapshot.has_volunteer(ordinal, rollout)
             && let Some(draw) = snapshot.draw(rollout, ordinal)
         {
-            self.totals.merge(ordinal, share.exposes(draw), cell);
+            let is_exposed = share.exposes(draw);
+            self.totals.merge(ordinal, is_exposed, cell);
+            if is_exposed && cell.polled.is_some() {
+                self.connected.insert(ordinal);
+            }
         }
     }
 
@@ -268,6 +275,14 @@ impl Track {
         self.totals.fingerprints(true)
     }
 
+    /// Who has had the candidate, and when it was first told that it fails.
+    pub(crate) fn exposure(&self) -> NotedExposure {
+        NotedExposure {
+            first_failure_at: self.totals.first_failure_at(true),
+            connected: self.connected.iter().copied().collect(),
+        }
+    }
+
     /// The counts that a decision uses.
     pub fn evidence(&self) -> Evidence {
         let Some(Running {
@@ -277,26 +292,13 @@ impl Track {
         else {
             return Evidence::default();
         };
-        let [with_baseline, with_candidate] = evidence.environments();
-        let (windows, events) = (&detectors.windows, self.trail.bet());
-        Evidence {
-            exposed: *evidence.exposed(),
-            control: *evidence.control(),
-            exposed_total: self.totals.side(true, with_candidate),
-            control_total: self.totals.side(false, with_baseline),
-            windows: Wealth {
-                log_e: windows.log_e(),
-                log_threshold: windows.log_threshold(),
-                target: windows.blame(),
-            },
-            events: Wealth {
-                log_e: events.log_e(),
-                log_threshold: events.log_threshold(),
-                target: events.blame(),
-            },
-            harm: Some(HarmBounds::from(&detectors.clearance)),
-            guard_log_e: detectors.guard.log_e(),
-        }
+        Evidence::of(evidence, detectors, &self.trail, &self.totals)
+    }
+
+    /// The hash of what was counted in the epoch that runs; none before the first.
+    pub fn digest(&self) -> Option<String> {
+        let cells = self.running.as_ref()?.evidence.cells();
+        Some(digest(cells.iter().map(|(ordinal, cell)| (*ordinal, cell))))
     }
 }
 

@@ -8,7 +8,9 @@ use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
 mod admin;
+mod audit;
 mod environment;
+mod figures;
 mod gate;
 mod outcome;
 mod pin;
@@ -18,7 +20,9 @@ mod rollout;
 mod rules;
 
 pub(crate) use admin::{from_role, to_token_request, token};
+pub(crate) use audit::{audit_checked, audit_entry, verified};
 pub(crate) use environment::{change as environment_change, enrolment, environment};
+pub(crate) use figures::{delivery, figures_query};
 pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
 pub(crate) use pin::{explained, pins, query};

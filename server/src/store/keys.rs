@@ -8,6 +8,9 @@
 //! | `ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
 //! | `gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `ro/`; then CI jobs that take it |
 //! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `ro/`, once, never changed |
+//! | `audit/<sequence>` | [`AuditEntry`](pinion_core::audit::AuditEntry) | with the act, once, never changed |
+//! | `chain/audit` | [`AuditHead`](pinion_core::audit::AuditHead) | with `audit/` |
+//! | `end/<rollout>` | [`Ended`](pinion_core::figures::Ended) | with the `ro/` that ends it; then the promotion loop |
 //! | `out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `ro/`; then the filing loop |
 //! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
 //! | `tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
@@ -36,7 +39,7 @@ use sha2::{Digest, Sha256};
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 10] = [
+pub const CONTROL_PREFIXES: [&str; 11] = [
     SET,
     BASE,
     BLOCK,
@@ -47,6 +50,7 @@ pub const CONTROL_PREFIXES: [&str; 10] = [
     TOKEN,
     DRAW_KEY,
     LEFT,
+    ENDED,
 ];
 
 /// Pin sets.
@@ -69,6 +73,10 @@ pub const TOKEN: &str = "tok/";
 pub const DRAW_KEY: &str = "cid/";
 /// Positions of those who have left.
 pub const LEFT: &str = "left/";
+/// Ends of rollouts.
+pub const ENDED: &str = "end/";
+/// What was done that is no decision about a rollout.
+pub const AUDIT: &str = "audit/";
 /// What failures looked like.
 pub const LOOK: &str = "look/";
 /// Reports that are not folded yet.
@@ -118,6 +126,31 @@ pub fn log(id: &RolloutId, sequence: u64) -> Key {
 /// The decisions of a rollout.
 pub fn log_prefix(id: &RolloutId) -> String {
     format!("log/{id}/")
+}
+
+/// The end of a rollout.
+pub fn ended(id: &RolloutId) -> Key {
+    Key::new(format!("{ENDED}{id}"))
+}
+
+/// An entry of the audit log.
+pub fn audit(sequence: u64) -> Key {
+    Key::new(format!("{AUDIT}{sequence:016}"))
+}
+
+/// The number of an entry whose key [`audit`] made.
+pub fn sequence_of_audit(key: &Key) -> Option<u64> {
+    key.as_str().strip_prefix(AUDIT)?.parse().ok()
+}
+
+/// The end of the audit log.
+pub fn audit_head() -> Key {
+    Key::new("chain/audit")
+}
+
+/// The number of a decision whose key [`log`] made.
+pub fn sequence_of_log(key: &Key) -> Option<u64> {
+    key.as_str().rsplit('/').next()?.parse().ok()
 }
 
 /// A filing.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pinion_core::name::RolloutId;
+use pinion_core::replay::Check;
 use pinion_core::state::Actor;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::environment_service_client::EnvironmentServiceClient;
@@ -243,7 +244,7 @@ pub(crate) async fn decision(server: &Server, id: &str, action: &str) -> proto::
     of_kind.unwrap_or_else(|| panic!("no `{action}`"))
 }
 
-/// Every decision is bound to the one before, and says what was decided.
+/// Every decision is bound to the one before, and comes out the same when it is made again from what is kept.
 pub(crate) async fn check_log(server: &Server, id: &str) {
     let caller = Identity {
         actor: Actor::Controller,
@@ -261,6 +262,15 @@ pub(crate) async fn check_log(server: &Server, id: &str) {
         assert!(entry.is_intact(), "{entry:?}");
         assert_eq!(entry.previous_hash, previous, "{entry:?}");
         previous.clone_from(&entry.hash);
+    }
+    let verified = controller.verify_decisions(&caller, &id).await.unwrap();
+    assert!(verified.is_intact(), "{verified:#?}");
+    for (entry, checked) in entries.iter().zip(&verified.decisions) {
+        let is_counted = checked.check == Check::Refolded || checked.check == Check::Counted;
+        assert!(
+            is_counted || entry.cells.is_none() || !checked.note.is_empty(),
+            "{checked:?}"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Cell, Failure, Order, Ordinal, Side, platform_of};
 use crate::mixture::Target;
 use crate::outcome::{Category, Fingerprint};
+use crate::time::Timestamp;
 
 /// Environments of both sides over a whole rollout, each once.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,13 @@ impl Totals {
             .filter_map(|(ordinal, first)| Some((*ordinal, first.reported.filter(is_hit)?)))
             .map(|(ordinal, failure)| (ordinal, failure.mark.order))
             .collect()
+    }
+
+    /// When a failure was first reported on one side.
+    pub fn first_failure_at(&self, exposed: bool) -> Option<Timestamp> {
+        let failures = self.failed[usize::from(exposed)].values();
+        let marks = failures.filter_map(|first| Some(first.reported?.mark));
+        marks.min().map(|mark| mark.at)
     }
 
     /// What failures looked like on one side, each with its environments, the most frequent first.

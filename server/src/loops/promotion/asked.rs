@@ -94,7 +94,7 @@ impl Promotion {
                 let fleet = self.fold.fleet(&snapshot, rollout, now);
                 let to = promotion_target(rollout, share, &fleet)?;
                 let reason = past(&snapshot, rollout, missing, words, now);
-                self.raise(rollout, to, reason, &actor, now).await
+                self.raise(rollout, to, fleet, reason, &actor, now).await
             }
         }
     }

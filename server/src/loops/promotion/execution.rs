@@ -27,15 +27,17 @@ impl Promotion {
         &mut self,
         rollout: &Rollout,
         decision: Decision,
-        actor: &Actor,
+        fleet: Fleet,
+        now: Timestamp,
     ) -> Result<(), Refusal> {
-        let now = self.controller.clock.now();
+        let actor = &Actor::Controller;
         let Decision { action, reason } = decision;
         match action {
             Action::Wait => Ok(()),
             Action::Settle => self.settle(rollout, reason, now).await,
             Action::Raise(step, share) => {
-                self.raise(rollout, (step, share), reason, actor, now).await
+                self.raise(rollout, (step, share), fleet, reason, actor, now)
+                    .await
             }
             Action::Watch(until) => {
                 let next = rollout.watch(until, now)?;
@@ -114,6 +116,7 @@ impl Promotion {
         &mut self,
         rollout: &Rollout,
         to: (PathStep, Share),
+        fleet: Fleet,
         reason: Reason,
         actor: &Actor,
         now: Timestamp,
@@ -126,7 +129,6 @@ impl Promotion {
         } = self.fold.pool(&snapshot, rollout, now);
         let (changes, pool) = pool_changes(rollout, rollout.epoch_index() + 1, &members);
         self.fold.commit_in_parts(changes).await?;
-        let fleet = self.fold.fleet(&snapshot, rollout, now);
         let folded = self.fold.folded();
         let opening = Opening {
             fleet,
@@ -351,6 +353,8 @@ impl Promotion {
             },
             evidence,
             folded,
+            cells: self.fold.track(survivor).digest(),
+            exposure: None,
         };
         let next = logged(draft, Some(survivor), next, note, now);
         draft.replace(keys::rollout(&next.id), stored.modified, encode(&next));
@@ -434,6 +438,7 @@ impl Promotion {
         now: Timestamp,
     ) -> Result<Rollout, Refusal> {
         let evidence = self.evidence_now(before);
+        let cells = self.fold.track(before).digest();
         let controller = Arc::clone(&self.controller);
         let _lock = controller.lock().await;
         let snapshot = controller.snapshot();
@@ -453,6 +458,8 @@ impl Promotion {
             reason,
             evidence,
             folded: self.fold.folded(),
+            cells,
+            exposure: (step == Step::RollBack).then(|| self.fold.track(before).exposure()),
         };
         let after = logged(&mut draft, Some(before), after, note, now);
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));

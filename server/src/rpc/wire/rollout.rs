@@ -82,6 +82,7 @@ pub(crate) fn rollout(
         created_by,
         origin,
         not_before: _,
+        published_at: _,
         state,
         updated_at,
         fleet,
@@ -324,6 +325,7 @@ pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
         epoch,
         folded,
         evidence,
+        cells,
         previous_hash,
         hash,
     } = entry;
@@ -341,6 +343,7 @@ pub(crate) fn decision(entry: &LogEntry) -> proto::Decision {
         hash: hash.clone(),
         previous_hash: previous_hash.clone(),
         evidence_json: serde_json::to_string(evidence).expect("evidence has a JSON form"),
+        cells_sha256: cells.clone().unwrap_or_default(),
         shadow: matches!(reason, Reason::InShadow { .. }),
     }
 }

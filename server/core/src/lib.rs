@@ -26,6 +26,7 @@ pub mod pin;
 pub mod policy;
 pub mod prediction;
 pub mod reason;
+pub mod requires;
 pub mod resolve;
 pub mod rollout;
 pub mod simulation;

@@ -103,6 +103,28 @@ impl Version {
         }
     }
 
+    pub(crate) const fn pep440(&self) -> Option<&pep440_rs::Version> {
+        match &self.parsed {
+            Parsed::Pep440(version) => Some(version),
+            Parsed::SemVer(_) => None,
+        }
+    }
+
+    pub(crate) const fn semver(&self) -> Option<&semver::Version> {
+        match &self.parsed {
+            Parsed::SemVer(version) => Some(version),
+            Parsed::Pep440(_) => None,
+        }
+    }
+
+    /// Whether it is a pre-release, such as `2.0rc1` or `2.0.0-beta.1`.
+    pub fn is_prerelease(&self) -> bool {
+        match &self.parsed {
+            Parsed::Pep440(version) => version.any_prerelease(),
+            Parsed::SemVer(version) => !version.pre.is_empty(),
+        }
+    }
+
     /// Whether it comes after `other`.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.cmp_precedence(other) == Ordering::Greater

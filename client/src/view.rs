@@ -9,7 +9,7 @@ mod token;
 
 pub(crate) use forge::{findings, forges};
 pub(crate) use gate::{changes, gate_standing, gates};
-pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins};
+pub(crate) use pin_set::{blocks, explanation, imported, pin_set, pin_sets, pins, wanted};
 pub(crate) use policy::policy;
 pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, state};
 pub(crate) use token::{role, tokens};

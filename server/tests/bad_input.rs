@@ -237,11 +237,11 @@ async fn an_import_does_not_run_over_an_open_rollout() {
     let dir = tempdir().unwrap();
     let server = server(&dir).await;
     let id = server.start_rollout("requests", "3.0").await.unwrap().id;
-    let refused = server.import(SET, "requests==2.5\n").await.unwrap_err();
+    let refused = server.import(SET, "requests==1.5\n").await.unwrap_err();
     says(&refused, Code::FailedPrecondition, &[&id, "--supersede"]);
     let request = proto::ImportPinsRequest {
         name: SET.to_owned(),
-        content: "requests==2.5\n".to_owned(),
+        content: "requests==1.5\n".to_owned(),
         supersede: true,
         ..Default::default()
     };
@@ -490,6 +490,7 @@ async fn pin_sets_that_make_no_sense_are_refused() {
         forge: "nowhere".to_owned(),
         branch: "master".to_owned(),
         path: "x".to_owned(),
+        ..Default::default()
     };
     let refused = server
         .create_set("new", proto::Policy::default(), Some(source))

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::times::to_wire_time;
 use crate::view;
 
-use super::watch;
+use super::{pin_set, watch};
 
 pub(super) async fn rollout(session: &Session, args: Rollout) -> Result<ExitCode, Failure> {
     let done = match args {
@@ -45,6 +45,7 @@ async fn start(session: &Session, args: StartRollout) -> Result<(), Failure> {
         allow_downgrade: args.allow_downgrade,
         expected_revision: args.expected_revision,
         validate_only: args.check,
+        requires: pin_set::requirements(&args.requires)?,
     };
     let connection = session.connect()?;
     let mut client = connection.rollouts();

@@ -131,6 +131,23 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
     if response.change_count > listed {
         lines.push(format!("  and {} more", response.change_count - listed));
     }
+    if response.at_once_count > 0 {
+        let (count, is) = (
+            response.at_once_count,
+            if was_check { "would be" } else { "are" },
+        );
+        lines.push(format!("{count} of them {is} the baseline at once"));
+    }
+    for rollout in &response.started_rollouts {
+        lines.push(format!("rollout {rollout} has started"));
+    }
+    lines.extend(response.waiting.iter().map(waiting));
+    lines.extend(
+        response
+            .refused
+            .iter()
+            .map(|words| format!("not tried: {words}")),
+    );
     for line in &response.unkept_lines {
         lines.push(format!(
             "line {} is no pin ({}): {}",
@@ -141,6 +158,38 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
         lines.push(format!("rollout {rollout} ended as superseded"));
     }
     lines.iter().map(|line| clean(line) + "\n").collect()
+}
+
+fn waiting(wanted: &v1::Wanted) -> String {
+    let changes = changes(wanted);
+    match wanted.reason.as_str() {
+        "" => format!("{changes} would start"),
+        reason => format!("{changes} waits: {reason}"),
+    }
+}
+
+fn changes(wanted: &v1::Wanted) -> String {
+    let changes: Vec<String> = wanted.changes.iter().map(change).collect();
+    changes.join(", ")
+}
+
+/// What waits as a table.
+pub(crate) fn wanted(wanted: &[v1::Wanted]) -> Table {
+    let mut table = Table::new(["CHANGES", "SINCE", "ASKED BY", "IN", "WAITS BECAUSE"]);
+    for one in wanted {
+        let reason = match one.reason.as_str() {
+            "" => "it is about to start",
+            reason => reason,
+        };
+        table.row([
+            changes(one),
+            show_time(one.wait_start_time.as_ref()),
+            one.asked_by.clone(),
+            one.asked_in.clone(),
+            reason.to_owned(),
+        ]);
+    }
+    table
 }
 
 /// Blocks as a table.

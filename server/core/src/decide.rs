@@ -8,6 +8,7 @@ use crate::name::RolloutId;
 use crate::path::{POPULATION_MIN, Step as PathStep};
 use crate::policy::{OnHarm, OnInconclusive};
 use crate::reason::Reason;
+use crate::requires::Unmet;
 use crate::rollout::{Epoch, Fleet, Rollout};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -61,6 +62,18 @@ impl Decision {
         Self {
             action: Action::Wait,
             reason,
+        }
+    }
+
+    /// The decision, unless it gives the candidate to more environments while the baseline does not admit it: that
+    /// waits until it does. Nothing that takes a candidate back waits.
+    #[must_use]
+    pub fn unless(self, unmet: Option<Unmet>) -> Self {
+        match (&self.action, unmet) {
+            (Action::Raise(..) | Action::Complete, Some(unmet)) => {
+                Self::wait(Reason::RequirementUnmet { unmet })
+            }
+            _ => self,
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod path;
 pub mod pin;
 pub mod policy;
 pub mod prediction;
+pub mod queue;
 pub mod reason;
 pub mod requires;
 pub mod resolve;

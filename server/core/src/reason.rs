@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, HarmBounds, Side};
 use crate::name::{ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
 use crate::outcome::Category;
+use crate::requires::Unmet;
 use crate::rollout::Origin;
 use crate::time::Timestamp;
 
@@ -22,6 +23,11 @@ pub enum Reason {
     InSource {
         /// The file, as it was read.
         origin: Origin,
+    },
+    /// The package index has the version.
+    InIndex {
+        /// When it was published, where the index says so.
+        published_at: Option<Timestamp>,
     },
     /// A followed file no longer has the version.
     NoLongerInSource {
@@ -64,6 +70,11 @@ pub enum Reason {
         have: u32,
         /// How many it takes.
         need: u32,
+    },
+    /// The baseline does not meet what a version needs, or has what needs another version.
+    RequirementUnmet {
+        /// What is needed, and what is there.
+        unmet: Unmet,
     },
     /// The epoch lasts longer.
     Baking {
@@ -333,6 +344,10 @@ impl fmt::Display for Reason {
                 "with {} there are too few to decide anything from (it takes {need}); a person may promote it",
                 counted(u64::from(*have), "active environment")
             ),
+            Self::RequirementUnmet { unmet } => write!(
+                f,
+                "in the baseline with nothing but this candidate, {unmet}; it goes on when that has changed"
+            ),
             Self::Baking { until } => write!(f, "the epoch lasts until {until}"),
             Self::TooFewEnvironments { have, need } => write!(
                 f,
@@ -463,6 +478,10 @@ impl fmt::Display for Reason {
                 origin.branch,
                 origin.commit12()
             ),
+            Self::InIndex {
+                published_at: Some(at),
+            } => write!(f, "the package index has it since {at}"),
+            Self::InIndex { published_at: None } => f.write_str("the package index has it"),
             Self::NoLongerInSource { origin } => write!(
                 f,
                 "`{}` on `{}` has it no longer, as of commit {}",

@@ -56,9 +56,7 @@ impl Requirement {
         };
         let exact = exact.trim();
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-/@".contains(c);
-        let end = exact
-            .find(|c: char| !is_of_name(c))
-            .unwrap_or(exact.len());
+        let end = exact.find(|c: char| !is_of_name(c)).unwrap_or(exact.len());
         let (package, range) = exact.split_at(end);
         let range = without_extras(range.trim());
         if range.is_empty() {

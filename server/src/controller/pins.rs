@@ -95,7 +95,7 @@ impl Controller {
             self.note_pull(&snapshot, environment);
         }
         let exposed: Vec<&Arc<Rollout>> =
-            follower.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+            follower.map_or_else(Vec::new, |entry| snapshot.exposures(&entry.stored.record));
         let record = &entry.stored.record;
         let etag = etag(&record.name, record.revision, &exposed);
         let unchanged = etag == query.etag;
@@ -173,7 +173,7 @@ impl Controller {
             });
         }
         let exposed =
-            environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+            environment.map_or_else(Vec::new, |entry| snapshot.exposures(&entry.stored.record));
         let pins = resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref));
         let mut rollouts: Vec<&Arc<Rollout>> = snapshot
             .rollouts()
@@ -189,7 +189,7 @@ impl Controller {
         rollouts.truncate(10);
         let explanations: Vec<Explanation> = rollouts
             .into_iter()
-            .map(|rollout| self.explanation(rollout, environment))
+            .map(|rollout| self.explanation(rollout, environment, &exposed))
             .collect();
         let blocks: Vec<BlockRecord> = snapshot
             .blocks(&record.name)
@@ -198,7 +198,14 @@ impl Controller {
             .map(|block| BlockRecord::clone(&block.record))
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
-        let sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
+        let sentences = sentences(
+            &snapshot,
+            &pins,
+            &record.name,
+            environment,
+            &explanations,
+            &blocks,
+        );
         Ok(Explained {
             pins,
             sentences,
@@ -211,6 +218,7 @@ impl Controller {
         &self,
         rollout: &Arc<Rollout>,
         environment: Option<&EnvironmentEntry>,
+        exposed: &[&Arc<Rollout>],
     ) -> Explanation {
         let subject = environment.map(|environment| subject(&environment.stored.record));
         let next = self.standing(&rollout.id).and_then(|standing| {
@@ -218,7 +226,7 @@ impl Controller {
             Some((share, rollout.epoch.as_ref().map(|epoch| epoch.ends)))
         });
         Explanation {
-            exposed: subject.is_some_and(|subject| subject.is_exposed(rollout)),
+            exposed: exposed.iter().any(|other| other.id == rollout.id),
             next,
             draw: subject
                 .filter(|_| !rollout.state.is_open())
@@ -228,7 +236,6 @@ impl Controller {
     }
 }
 
-/// The open rollouts whose candidate an environment has, in the order of their creation.
 /// Whether the owner agreed to repeat failing runs and a policy asks for it: that of the pin set, or of any
 /// open rollout, exposed or not, so that the answer says nothing of the draw.
 fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEntry) -> bool {
@@ -239,16 +246,6 @@ fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEn
         .map(|rollout| &rollout.policy)
         .chain([&record.policy]);
     environment.stored.record.repeats && policies.any(|policy| policy.repeat_failures)
-}
-
-fn exposures<'a>(snapshot: &'a Snapshot, environment: &EnvironmentEntry) -> Vec<&'a Arc<Rollout>> {
-    let record = &environment.stored.record;
-    let subject = subject(record);
-    snapshot
-        .open_rollouts(&record.pin_set)
-        .iter()
-        .filter(|rollout| subject.is_exposed(rollout))
-        .collect()
 }
 
 fn pin_set_of<'a>(
@@ -294,6 +291,7 @@ fn etag(pin_set: &PinSetName, revision: u64, exposed: &[&Arc<Rollout>]) -> Strin
 }
 
 fn sentences(
+    snapshot: &Snapshot,
     pins: &[Pin],
     pin_set: &PinSetName,
     environment: Option<&EnvironmentEntry>,
@@ -340,7 +338,7 @@ fn sentences(
                 rollout.id
             )),
             StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
-                sentences.push(not_exposed(rollout, environment, &changes));
+                sentences.push(not_exposed(snapshot, rollout, environment, &changes));
             }
             StateKind::Completed => {
                 if matches!(rollout.state, State::Completed { .. }) && sentences.len() < 4 {
@@ -377,7 +375,12 @@ fn sentences(
     sentences
 }
 
-fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, changes: &str) -> String {
+fn not_exposed(
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    environment: Option<&EnvironmentEntry>,
+    changes: &str,
+) -> String {
     let id = &rollout.id;
     let share = rollout.share();
     match environment.map(|environment| &environment.stored.record) {
@@ -392,9 +395,15 @@ fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, change
                 "you do not have {changes} of rollout {id}: a hold of this environment refuses it"
             )
         }
-        Some(_) => format!(
-            "you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"
-        ),
+        // Told to whoever it holds for, in its cohort or not, so that it says nothing of the draw.
+        Some(record) => match snapshot.unmet(record, rollout) {
+            Some(unmet) => {
+                format!("you do not have {changes} of rollout {id}: with your other pins, {unmet}")
+            }
+            None => format!(
+                "you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"
+            ),
+        },
     }
 }
 

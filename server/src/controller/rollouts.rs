@@ -18,6 +18,7 @@ use pinion_core::version::Version;
 
 use super::gates::put_gates;
 use super::pin_sets::current;
+use super::requires::{Declared, check_admission, declared, put_declared};
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
 use crate::snapshot::{PinSetEntry, Snapshot};
@@ -46,6 +47,10 @@ pub struct NewRollout {
     pub validate_only: bool,
     /// The followed file that asks for it, if it is no person.
     pub origin: Option<Origin>,
+    /// Why, for the log.
+    pub reason: Reason,
+    /// What versions need, beside what is known already.
+    pub requires: Vec<Declared>,
 }
 
 /// A candidate's package, as asked for.
@@ -119,6 +124,8 @@ impl Controller {
         let entry = current(&snapshot, &new.pin_set, new.expected_revision)?;
         let (changes, not_before) = changes(&snapshot, entry, new)?;
         let superseded = in_the_way(&snapshot, entry, &changes)?;
+        let declared = declared(&snapshot, entry, &changes, &new.requires)?;
+        check_admission(&snapshot, entry, &changes, &superseded, &declared)?;
         let now = self.clock.now();
         let policy = entry.stored.record.policy.clone();
         let rollout = Rollout {
@@ -183,18 +190,14 @@ impl Controller {
             Note {
                 actor: caller.actor.clone(),
                 action: "create",
-                reason: match &new.origin {
-                    Some(origin) => Reason::InSource {
-                        origin: origin.clone(),
-                    },
-                    None => Reason::Created,
-                },
+                reason: new.reason.clone(),
                 evidence: Evidence::default(),
                 folded: 0,
             },
             now,
         );
         draft.create(keys::rollout(&rollout.id), encode(&rollout));
+        put_declared(&mut draft, &declared);
         put_gates(&mut draft, &rollout);
         self.commit(draft).await?;
         self.wake_promotion();

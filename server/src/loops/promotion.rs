@@ -200,7 +200,8 @@ impl Promotion {
         };
         let evidence = self.evidence_now(&rollout);
         let gates = snapshot.gates(&rollout);
-        let decision = decide(&rollout, &evidence, &gates, &fleet, now);
+        let decision = decide(&rollout, &evidence, &gates, &fleet, now)
+            .unless(snapshot.breaches(&rollout).into_iter().next());
         let standing = Standing {
             evidence,
             reason: decision.reason.clone(),

@@ -34,13 +34,17 @@ impl Rpc {
             _ => self.controller.last_decision(rollout).await?,
         };
         let filing = snapshot.filing_of(&rollout.id);
-        Ok(wire::rollout(
+        let told = wire::rollout(
             rollout,
             standing.as_deref(),
             last.as_ref(),
             filing.map(|stored| &*stored.record),
             &self.controller.gates_of(rollout),
-        ))
+        );
+        Ok(proto::Rollout {
+            requires: self.controller.requires_in_words(rollout),
+            ..told
+        })
     }
 
     /// The rollouts that a caller may see, the newest first.

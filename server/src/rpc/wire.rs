@@ -21,9 +21,9 @@ pub(crate) use environment::{change as environment_change, enrolment, environmen
 pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
 pub(crate) use pin::{explained, pins, query};
-pub(crate) use pin_set::{block, import, pin_set, source, unkept_line};
+pub(crate) use pin_set::{block, import, pin_set, source, unkept_line, wanted};
 pub(crate) use policy::{from_policy, to_policy};
-pub(crate) use rollout::{decision, new_rollout, rollout};
+pub(crate) use rollout::{decision, declared, new_rollout, rollout};
 
 /// A field that could not be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,8 @@ use pinion_core::name::{
 };
 use pinion_core::pin::{Marker, PackageChange, Pin};
 use pinion_core::policy::Policy;
+use pinion_core::queue::Wanted;
+use pinion_core::requires::Requirement;
 use pinion_core::resolve::Hold;
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
@@ -165,6 +167,30 @@ pub struct BlockRecord {
     /// Versions together with which alone it is harmful; empty: it is harmful by itself.
     #[serde(default)]
     pub incompatible_with: Vec<(PackageName, Version)>,
+}
+
+/// What one version of a pin set needs of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequiresRecord {
+    /// Where.
+    pub pin_set: PinSetName,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// What people said.
+    #[serde(default)]
+    pub declared: Vec<Requirement>,
+    /// What the package index says; none: it was not asked, or knew nothing.
+    #[serde(default)]
+    pub published: Option<Vec<Requirement>>,
+}
+
+/// A part of the versions that wait for their trial in a pin set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WantChunk {
+    /// The oldest first, over all parts.
+    pub wanted: Vec<Wanted>,
 }
 
 /// What remains of a draw key whose last environment has left, for as long as a rollout runs: its position

@@ -132,9 +132,7 @@ impl<'a> Given<'a> {
             }
             for (marker, version, from) in self.pins_of(&dependent.package) {
                 let markers = [marker, requirement.marker.as_ref(), change.marker.as_ref()];
-                if *version != dependent.version
-                    || from == Some(index)
-                    || !Marker::coexist(markers)
+                if *version != dependent.version || from == Some(index) || !Marker::coexist(markers)
                 {
                     continue;
                 }

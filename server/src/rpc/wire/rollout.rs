@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use pinion_core::evidence::{Evidence, HarmBounds, Side, Wealth};
 use pinion_core::log::LogEntry;
 use pinion_core::outcome::Category;
+use pinion_core::reason::Reason;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{Actor, State};
 use pinion_proto::v1 as proto;
 
 use super::{Unreadable, from_change, from_policy, from_timestamp, gate, name, to_timestamp};
-use crate::controller::{Candidate, GateStanding, NewRollout, Standing};
+use crate::controller::{Candidate, Declared, GateStanding, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
 pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRollout, Unreadable> {
@@ -20,6 +21,7 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         allow_downgrade,
         expected_revision,
         validate_only,
+        requires,
     } = request;
     Ok(NewRollout {
         pin_set: name("pin_set", &pin_set)?,
@@ -31,7 +33,14 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         expected_revision,
         validate_only,
         origin: None,
+        reason: Reason::Created,
+        requires: requires.into_iter().map(declared).collect(),
     })
+}
+
+pub(crate) fn declared(requirement: proto::Requirement) -> Declared {
+    let proto::Requirement { package, needs } = requirement;
+    Declared { package, needs }
 }
 
 fn candidate(candidate: proto::Candidate) -> Result<Candidate, Unreadable> {
@@ -118,6 +127,8 @@ pub(crate) fn rollout(
         epoch_end_time: epoch.map(|epoch| from_timestamp(watched_until.unwrap_or(epoch.ends))),
         next_share: ahead.first().copied().unwrap_or(0.0),
         created_by: created_by.to_string(),
+        // What is known by pin set, not by rollout; whoever tells it puts it in.
+        requires: Vec::new(),
         source_commit: origin
             .as_ref()
             .map(|origin| origin.commit.clone())

@@ -137,7 +137,10 @@ fn a_bundle_that_contradicts_itself_goes_to_nobody() {
 fn a_requirement_asks_nothing_of_a_pin_that_is_never_there_with_it() {
     let marker = |text| Some(Marker::parse(Ecosystem::Pypi, text).expect("a marker"));
     let mut pins = baseline(&[("a", "1")]);
-    for (at, text) in [("1.0", "python_version<'3'"), ("2.0", "python_version>='3'")] {
+    for (at, text) in [
+        ("1.0", "python_version<'3'"),
+        ("2.0", "python_version>='3'"),
+    ] {
         pins.insert(Pin {
             package: package("b"),
             version: version(at),
@@ -179,12 +182,18 @@ fn small_world(upper_bounds: bool) -> impl Strategy<Value = SmallWorld> {
             version: version(&at.to_string()),
             marker: None,
         });
-        let known = needs.iter().map(|(needing, at_version, needed, form, bound)| {
-            let operator = [">=", ">", "<=", "!="][*form];
-            let of = if of_baseline && *at_version == 2 { at[*needing] } else { *at_version };
-            let need = format!("{}{operator}{bound}", PACKAGES[*needed]);
-            requires(PACKAGES[*needing], &of.to_string(), &[&need])
-        });
+        let known = needs
+            .iter()
+            .map(|(needing, at_version, needed, form, bound)| {
+                let operator = [">=", ">", "<=", "!="][*form];
+                let of = if of_baseline && *at_version == 2 {
+                    at[*needing]
+                } else {
+                    *at_version
+                };
+                let need = format!("{}{operator}{bound}", PACKAGES[*needed]);
+                requires(PACKAGES[*needing], &of.to_string(), &[&need])
+            });
         let mut candidates: Vec<Vec<PackageChange>> = vec![Vec::new(); 4];
         for (index, place) in bundle.iter().enumerate() {
             let from = at[index].to_string();
@@ -208,8 +217,10 @@ impl SmallWorld {
     }
 
     fn given(&self, drawn: &[usize]) -> Vec<usize> {
-        let changes: Vec<&[PackageChange]> =
-            drawn.iter().map(|index| &self.candidates[*index][..]).collect();
+        let changes: Vec<&[PackageChange]> = drawn
+            .iter()
+            .map(|index| &self.candidates[*index][..])
+            .collect();
         let reasons = unmet(&self.pins, &self.known, &changes);
         let given = drawn.iter().zip(reasons);
         given

@@ -40,8 +40,6 @@ pub enum Asked {
     Import,
     /// A followed file has it.
     Source(Origin),
-    /// The package index has it.
-    Index,
 }
 
 impl fmt::Display for Asked {
@@ -51,7 +49,6 @@ impl fmt::Display for Asked {
             Self::Source(origin) => {
                 write!(f, "{} at {}", origin.path, origin.commit12())
             }
-            Self::Index => f.write_str("package index"),
         }
     }
 }

@@ -24,11 +24,6 @@ pub enum Reason {
         /// The file, as it was read.
         origin: Origin,
     },
-    /// The package index has the version.
-    InIndex {
-        /// When it was published, where the index says so.
-        published_at: Option<Timestamp>,
-    },
     /// A followed file no longer has the version.
     NoLongerInSource {
         /// The file, as it was read.
@@ -478,10 +473,6 @@ impl fmt::Display for Reason {
                 origin.branch,
                 origin.commit12()
             ),
-            Self::InIndex {
-                published_at: Some(at),
-            } => write!(f, "the package index has it since {at}"),
-            Self::InIndex { published_at: None } => f.write_str("the package index has it"),
             Self::NoLongerInSource { origin } => write!(
                 f,
                 "`{}` on `{}` has it no longer, as of commit {}",

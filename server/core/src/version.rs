@@ -117,14 +117,6 @@ impl Version {
         }
     }
 
-    /// Whether it is a pre-release, such as `2.0rc1` or `2.0.0-beta.1`.
-    pub fn is_prerelease(&self) -> bool {
-        match &self.parsed {
-            Parsed::Pep440(version) => version.any_prerelease(),
-            Parsed::SemVer(version) => !version.pre.is_empty(),
-        }
-    }
-
     /// Whether it comes after `other`.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.cmp_precedence(other) == Ordering::Greater

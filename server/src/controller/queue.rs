@@ -1,4 +1,4 @@
-//! Versions that wait for their trial: put in by imports, followed files and the package index alike, and started as
+//! Versions that wait for their trial: put in by imports and followed files alike, and started as
 //! places become free, the oldest first.
 //!
 //! A version is taken out after its rollout was created, in a transaction of its own: what is on trial, or the baseline,
@@ -139,7 +139,7 @@ pub(super) fn standing_of(
         {
             let where_from = match from {
                 Asked::Source(_) => ", and the file still has it",
-                Asked::Import | Asked::Index => "",
+                Asked::Import => "",
             };
             return Standing::Refused(format!(
                 "{} {to} is blocked since rollout {} was rolled back{where_from}",
@@ -516,17 +516,14 @@ fn rollout_of(pin_set: &PinSetName, planned: &Planned, purpose: Purpose) -> (Ide
     };
     let origin = planned.wanted.iter().find_map(|wanted| match &wanted.from {
         Asked::Source(origin) => Some(Origin::clone(origin)),
-        Asked::Import | Asked::Index => None,
+        Asked::Import => None,
     });
     let oldest = planned.wanted.first();
-    let reason = match (&origin, oldest.map(|wanted| &wanted.from)) {
-        (Some(origin), _) => Reason::InSource {
+    let reason = match &origin {
+        Some(origin) => Reason::InSource {
             origin: origin.clone(),
         },
-        (None, Some(Asked::Index)) => Reason::InIndex {
-            published_at: oldest.and_then(|wanted| wanted.published_at),
-        },
-        (None, _) => Reason::Created,
+        None => Reason::Created,
     };
     let caller = Identity {
         actor: oldest.map_or(Actor::Controller, |wanted| wanted.by.clone()),

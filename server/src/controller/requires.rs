@@ -17,7 +17,7 @@ use crate::store::{TXN_ITEMS_MAX, keys};
 /// Requirements that are declared at once, at most.
 const DECLARED_MAX: usize = 100;
 /// Requirements that are kept of one version, at most.
-pub(crate) const REQUIREMENTS_MAX: usize = 100;
+const REQUIREMENTS_MAX: usize = 100;
 
 /// What a person says that a version needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +152,7 @@ fn versions_of<'a>(
 }
 
 /// What is known of a version already, or a new record.
-pub(crate) fn record_of(
+fn record_of(
     snapshot: &Snapshot,
     entry: &PinSetEntry,
     package: &PackageName,
@@ -169,11 +169,10 @@ pub(crate) fn record_of(
             package: package.clone(),
             version: version.clone(),
             declared: Vec::new(),
-            published: None,
         })
 }
 
-pub(crate) fn put_declared(draft: &mut Draft, records: &[RequiresRecord]) {
+pub(super) fn put_declared(draft: &mut Draft, records: &[RequiresRecord]) {
     for record in records {
         let key = keys::requires(&record.pin_set, &record.package, &record.version);
         draft.put(key, encode(record));

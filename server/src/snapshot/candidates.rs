@@ -132,12 +132,11 @@ fn changes<'a>(rollouts: &[&'a Arc<Rollout>]) -> Vec<&'a [PackageChange]> {
         .collect()
 }
 
-/// A record as core sees it: what people said and what the index says, together.
+/// A record as core sees it.
 pub(crate) fn known(record: &RequiresRecord) -> Requires {
-    let published = record.published.iter().flatten();
     Requires {
         package: record.package.clone(),
         version: record.version.clone(),
-        requirements: record.declared.iter().chain(published).cloned().collect(),
+        requirements: record.declared.clone(),
     }
 }

@@ -181,9 +181,6 @@ pub struct RequiresRecord {
     /// What people said.
     #[serde(default)]
     pub declared: Vec<Requirement>,
-    /// What the package index says; none: it was not asked, or knew nothing.
-    #[serde(default)]
-    pub published: Option<Vec<Requirement>>,
 }
 
 /// A part of the versions that wait for their trial in a pin set.

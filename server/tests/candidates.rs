@@ -201,6 +201,12 @@ async fn packages_that_need_each_other_are_one_rollout_and_others_wait_for_what_
         ("jinja2", "markupsafe>=2"),
         ("flask", "werkzeug>=2"),
     ];
+    let checked = import(&server, file, &requires, true).await.unwrap();
+    assert_eq!(packages(&checked.waiting[0].changes), ["flask"]);
+    assert!(
+        checked.waiting[0].reason.contains("werkzeug waits too"),
+        "{checked:?}"
+    );
     import(&server, file, &requires, false).await.unwrap();
     let first = open(&server).await;
     let tried: Vec<_> = first.iter().map(|one| packages(&one.changes)).collect();

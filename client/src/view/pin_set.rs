@@ -131,12 +131,12 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
     if response.change_count > listed {
         lines.push(format!("  and {} more", response.change_count - listed));
     }
-    if response.at_once_count > 0 {
-        let (count, is) = (
-            response.at_once_count,
-            if was_check { "would be" } else { "are" },
-        );
-        lines.push(format!("{count} of them {is} the baseline at once"));
+    let at_once = response.at_once_count;
+    if at_once > 0 && at_once < response.change_count {
+        lines.push(match was_check {
+            true => format!("{at_once} of them would be taken at once"),
+            false => format!("{at_once} of them taken at once"),
+        });
     }
     for rollout in &response.started_rollouts {
         lines.push(format!("rollout {rollout} has started"));

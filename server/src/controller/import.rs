@@ -6,17 +6,21 @@ use pinion_core::constraints;
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::queue::{Asked, Wanted};
 use pinion_core::reason::Reason;
+use pinion_core::requires::Requirements;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{State, Step};
 
 use super::pin_sets::{check_blocks, check_lengths, current, put_baseline, unkept_in_words};
 use super::queue::{Differences, Enqueued, Planned, enqueued, put_queue, sorted};
-use super::requires::{declared, put_declared};
+use super::requires::{declared, put_declared, with_declared};
 use super::rollouts::{Closing, close};
 use super::sources::check_removals;
 use super::{Controller, Draft, Identity, Import, Imported, NewerVersions, Refusal, UnkeptLines};
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::records::Role;
+
+/// A queue, and what is known of what its versions need.
+type Waiting = (Vec<Wanted>, Requirements);
 
 /// An imported file, read and compared.
 struct Read {
@@ -55,7 +59,9 @@ impl Controller {
         };
         let mut planned = match (waiting, import.validate_only) {
             (None, _) => Vec::new(),
-            (Some(queue), true) => self.plan(&import.name, &queue).await?,
+            (Some((queue, requirements)), true) => {
+                self.plan(&import.name, &queue, &requirements).await?
+            }
             (Some(_), false) => {
                 let started = self.start_waiting(&import.name).await?;
                 imported.started = started.rollouts;
@@ -67,12 +73,12 @@ impl Controller {
         Ok(imported)
     }
 
-    /// Takes what is taken at once, and queues the rest; gives the queue, where there is one now.
+    /// Takes what is taken at once, and queues the rest; gives what waits then, unless all was taken.
     async fn take(
         &self,
         caller: &Identity,
         import: &Import,
-    ) -> Result<(Imported, Option<Vec<Wanted>>), Refusal> {
+    ) -> Result<(Imported, Option<Waiting>), Refusal> {
         let _lock = self.lock().await;
         let snapshot = self.snapshot();
         let entry = current(&snapshot, &import.name, import.expected_revision)?;
@@ -123,7 +129,10 @@ impl Controller {
         put_baseline(&mut baseline, entry, &pins, &read.verbatim, now)?;
         let mut waiting = Draft::default();
         put_queue(&mut waiting, &snapshot, &import.name, &queue)?;
-        let queue = tries.then_some(queue);
+        let queue = tries.then(|| {
+            let requirements = with_declared(&snapshot, &import.name, &requires);
+            (queue, requirements)
+        });
         if import.validate_only {
             return Ok((imported, queue));
         }

@@ -11,6 +11,7 @@ use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::policy::Overlap;
 use pinion_core::queue::{Asked, Wanted, bundles, put};
 use pinion_core::reason::Reason;
+use pinion_core::requires::Requirements;
 use pinion_core::resolve::unmet;
 use pinion_core::rollout::{Origin, Rollout};
 use pinion_core::state::{Actor, State};
@@ -253,7 +254,7 @@ impl Controller {
         caller.require_pin_set(pin_set)?;
         let snapshot = self.snapshot();
         let entry = entry_of(&snapshot, pin_set)?;
-        self.plan(pin_set, &entry.queue).await
+        self.plan(pin_set, &entry.queue, &entry.requirements).await
     }
 
     /// Takes what waits for these packages out of the queue.
@@ -316,7 +317,8 @@ impl Controller {
         let snapshot = self.snapshot();
         let entry = entry_of(&snapshot, pin_set)?;
         let mut started = Started::default();
-        for mut planned in self.plan(pin_set, &entry.queue).await? {
+        let plan = self.plan(pin_set, &entry.queue, &entry.requirements);
+        for mut planned in plan.await? {
             if planned.verdict == Verdict::Starts {
                 let (caller, new) = rollout_of(pin_set, &planned, Purpose::Start);
                 match self.create_rollout(&caller, &new).await {
@@ -371,6 +373,7 @@ impl Controller {
         &self,
         pin_set: &PinSetName,
         queue: &[Wanted],
+        requirements: &Requirements,
     ) -> Result<Vec<Planned>, Refusal> {
         let snapshot = self.snapshot();
         let entry = entry_of(&snapshot, pin_set)?;
@@ -381,12 +384,13 @@ impl Controller {
             .collect();
         let mut plan = Plan {
             entry,
+            requirements,
             open: open.clone(),
             taken: open.len(),
             before: 0,
             starting: Vec::new(),
         };
-        let bundles = bundles(queue, &entry.baseline, &entry.requirements, &open);
+        let bundles = bundles(queue, &entry.baseline, requirements, &open);
         let mut all = Vec::new();
         for bundle in bundles {
             let mut planned = Planned {
@@ -430,6 +434,7 @@ impl Controller {
 /// A plan in the making.
 struct Plan<'a> {
     entry: &'a PinSetEntry,
+    requirements: &'a Requirements,
     open: Vec<&'a Rollout>,
     /// Places that are taken, by open rollouts and by what starts.
     taken: usize,
@@ -466,7 +471,7 @@ impl Plan<'_> {
         }
         let mut drawn: Vec<&[PackageChange]> = self.starting.iter().map(Vec::as_slice).collect();
         drawn.push(changes);
-        let reasons = unmet(&self.entry.baseline, &self.entry.requirements, &drawn);
+        let reasons = unmet(&self.entry.baseline, self.requirements, &drawn);
         match reasons.into_iter().next_back().flatten() {
             Some(unmet) => Verdict::Waits(format!("with what starts before it, {unmet}")),
             None => Verdict::Starts,

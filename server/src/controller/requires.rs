@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinion_core::name::PackageName;
+use pinion_core::name::{PackageName, PinSetName};
 use pinion_core::pin::PackageChange;
 use pinion_core::requires::{Requirement, Requirements};
 use pinion_core::resolve::{breaches, unmet};
@@ -179,6 +179,21 @@ pub(super) fn put_declared(draft: &mut Draft, records: &[RequiresRecord]) {
     }
 }
 
+/// What is known of a pin set's versions, with what is being declared in place of what was known of the same versions.
+pub(super) fn with_declared(
+    snapshot: &Snapshot,
+    pin_set: &PinSetName,
+    declared: &[RequiresRecord],
+) -> Requirements {
+    let is_declared = |record: &RequiresRecord| {
+        let mut declared = declared.iter();
+        declared.any(|one| one.package == record.package && one.version == record.version)
+    };
+    let kept = snapshot.requires(pin_set).map(|(_, record)| record);
+    let kept = kept.filter(|record| !is_declared(record));
+    kept.chain(declared).map(known).collect()
+}
+
 /// Fails if nothing that is the baseline or on trial meets what the candidate needs, or an open rollout excludes it.
 pub(super) fn check_admission(
     snapshot: &Snapshot,
@@ -188,13 +203,7 @@ pub(super) fn check_admission(
     declared: &[RequiresRecord],
 ) -> Result<(), Refusal> {
     let name = &entry.stored.record.name;
-    let is_declared = |record: &RequiresRecord| {
-        let mut declared = declared.iter();
-        declared.any(|one| one.package == record.package && one.version == record.version)
-    };
-    let kept = snapshot.requires(name).map(|(_, record)| record);
-    let kept = kept.filter(|record| !is_declared(record));
-    let requirements: Requirements = kept.chain(declared).map(known).collect();
+    let requirements = with_declared(snapshot, name, declared);
     let stays = |rollout: &&Arc<Rollout>| superseded.iter().all(|other| other.id != rollout.id);
     let open: Vec<&Arc<Rollout>> = snapshot.open_rollouts(name).iter().filter(stays).collect();
     if let Some(breach) = breaches(&entry.baseline, &requirements, changes).first() {

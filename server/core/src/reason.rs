@@ -69,7 +69,7 @@ pub enum Reason {
     /// The baseline does not meet what a version needs, or has what needs another version.
     RequirementUnmet {
         /// What is needed, and what is there.
-        unmet: Unmet,
+        unmet: Box<Unmet>,
     },
     /// The epoch lasts longer.
     Baking {

@@ -122,7 +122,7 @@ pub(crate) struct ImportPins {
     /// Keep lines that are no exact pins and serve them as they stand, instead of refusing the file.
     #[arg(long)]
     pub(crate) keep_unkept: bool,
-    /// End open rollouts whose packages the file changes, instead of refusing it.
+    /// End open rollouts whose packages the file changes at once, instead of refusing it.
     #[arg(long)]
     pub(crate) supersede: bool,
     /// Replace the baseline by the file at once, without trying anything.

@@ -47,7 +47,7 @@ pub struct Import {
     pub expected_revision: u64,
     /// What becomes of lines that are no pins.
     pub unkept_lines: UnkeptLines,
-    /// Ends open rollouts whose packages the file changes.
+    /// Ends open rollouts whose packages the file changes at once.
     pub supersede: bool,
     /// Checks and changes nothing.
     pub validate_only: bool,

@@ -13,7 +13,7 @@ pub(crate) use audit::{audit_checked, audit_entry, checked, verified};
 pub(crate) use figures::{figures, figures_notes};
 pub(crate) use forge::{findings, forges};
 pub(crate) use gate::{changes, gate_standing, gates};
-pub(crate) use pin_set::{blocks, explanation, imported, lifted, pin_set, pin_sets, pins};
+pub(crate) use pin_set::{blocks, explanation, imported, lifted, pin_set, pin_sets, pins, wanted};
 pub(crate) use policy::{policy, resolved_policy};
 pub(crate) use rollout::{candidate, decision, headline, progress, rollout, rollouts, standing};
 pub(crate) use token::{role, tokens};

@@ -79,6 +79,7 @@ impl Place {
         let request = v1::ImportPinsRequest {
             name: "mine".to_owned(),
             content: content.to_owned(),
+            newer_versions: v1::NewerVersions::TakeAtOnce.into(),
             ..Default::default()
         };
         let imported = self

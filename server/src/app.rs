@@ -15,6 +15,7 @@ use crate::config::{self, Config};
 use crate::controller::{Controller, Parts, Refusal};
 use crate::forge::{self, Registry};
 use crate::loops::Wake;
+use crate::loops::candidates::Candidates;
 use crate::loops::filing::Filing;
 use crate::loops::promotion::Promotion;
 use crate::loops::sources::Sources;
@@ -197,6 +198,7 @@ impl App {
         tasks.spawn(promotion.run(loops.clone()));
         tasks.spawn(filing.run(loops.clone()));
         tasks.spawn(sources.run(loops.clone()));
+        tasks.spawn(Candidates::new(Arc::clone(&controller)).run(loops.clone()));
         Ok(Self {
             address,
             controller,

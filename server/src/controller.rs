@@ -40,11 +40,14 @@ mod figures;
 mod filings;
 mod freezes;
 mod gates;
+mod import;
 mod outcomes;
 mod pin_sets;
 mod pins;
 mod policies;
+mod queue;
 mod refusal;
+mod requires;
 mod rollouts;
 mod sources;
 mod tokens;
@@ -61,11 +64,13 @@ pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub(crate) use outcomes::{SEEN_DAYS, order};
-pub use pin_sets::{Import, Imported, UnkeptLines};
+pub use pin_sets::{Import, Imported, NewerVersions, UnkeptLines};
 pub(crate) use pins::changes_in_words;
 pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use policies::{Resolve, Resolved};
+pub use queue::{Planned, Verdict};
 pub use refusal::Refusal;
+pub use requires::Declared;
 pub use rollouts::{Candidate, MissingApprovals, NewRollout, Standing, Verb};
 pub(crate) use rollouts::{Exposure as NotedExposure, Note, logged};
 pub use sources::Following;
@@ -101,6 +106,8 @@ pub struct Controller {
     snapshot: ArcSwap<Snapshot>,
     /// Held while a control record is read, committed and shown, so that one process does not conflict with itself.
     writer: tokio::sync::Mutex<()>,
+    /// Held while waiting versions are started, so that none is started twice.
+    starting: tokio::sync::Mutex<()>,
     /// Rises when the snapshot or what is known of a rollout changes.
     changed: watch::Sender<u64>,
     /// The number of this process.
@@ -181,6 +188,7 @@ impl Controller {
             metrics: parts.metrics,
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: tokio::sync::Mutex::new(()),
+            starting: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             process,
             journal,
@@ -373,6 +381,10 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) const fn is_empty(&self) -> bool {
         self.operations.is_empty()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.operations.len()
     }
 
     pub(crate) fn require(&mut self, condition: Condition) {

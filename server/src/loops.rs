@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+pub mod candidates;
 pub mod filing;
 pub mod fold;
 pub mod history;

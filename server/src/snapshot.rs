@@ -3,6 +3,10 @@
 //! A projection of the store: the same [`Snapshot::apply`] takes the entries found at start and those of
 //! every commit. Nothing is written here that is not in the store.
 
+mod candidates;
+
+pub(crate) use candidates::known;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,6 +18,8 @@ use pinion_core::figures::Ended;
 use pinion_core::gate::Gate;
 use pinion_core::name::{ConsumerName, EnvironmentId, LeaseId, PackageName, PinSetName, RolloutId};
 use pinion_core::pin::{Pin, Pins};
+use pinion_core::queue::Wanted;
+use pinion_core::requires::Requirements;
 use pinion_core::resolve::Subject;
 use pinion_core::rollout::Rollout;
 use pinion_core::time::Timestamp;
@@ -23,7 +29,7 @@ use serde::de::DeserializeOwned;
 use crate::store::keys;
 use crate::store::records::{
     BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord, PinSetRecord,
-    TokenRecord, decode,
+    RequiresRecord, TokenRecord, WantChunk, decode,
 };
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -90,6 +96,10 @@ pub struct PinSetEntry {
     pub baseline: Arc<Pins>,
     /// Lines that are no pins.
     pub verbatim: Arc<Vec<String>>,
+    /// What is known of what its versions need.
+    pub requirements: Arc<Requirements>,
+    /// Versions that wait for their trial, the oldest first.
+    pub queue: Arc<Vec<Wanted>>,
 }
 
 /// A part of a baseline: pins, and lines that are none.
@@ -104,6 +114,8 @@ pub struct Snapshot {
     chunks: imbl::OrdMap<Key, Arc<Chunk>>,
     pin_sets: imbl::OrdMap<PinSetName, PinSetEntry>,
     blocks: imbl::OrdMap<Key, Stored<BlockRecord>>,
+    requires: imbl::OrdMap<Key, Arc<RequiresRecord>>,
+    wants: imbl::OrdMap<Key, Stored<WantChunk>>,
     rollouts: imbl::OrdMap<RolloutId, Stored<Rollout>>,
     /// Open rollouts by pin set, and the revision at which any of the set's rollouts last changed.
     open: imbl::OrdMap<PinSetName, OpenRollouts>,
@@ -150,6 +162,8 @@ impl Snapshot {
         for name in touched_sets {
             self.assemble(&name);
         }
+        let keys = puts.iter().map(|entry| &entry.key).chain(deletes);
+        self.assemble_candidates(keys);
         self.revision = self.revision.max(revision);
         Ok(())
     }
@@ -171,6 +185,11 @@ impl Snapshot {
                 .insert(key.clone(), Arc::new((pins, chunk.verbatim)));
         } else if text.starts_with(keys::BLOCK) {
             self.blocks.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::REQUIRES) {
+            self.requires
+                .insert(key.clone(), Arc::new(decode(key, &entry.value)?));
+        } else if text.starts_with(keys::WANT) {
+            self.wants.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ROLLOUT) {
             self.put_rollout(stored(entry)?);
         } else if text.starts_with(keys::GATE) {
@@ -254,6 +273,8 @@ impl Snapshot {
         self.blocks.remove(key);
         self.tokens.remove(key);
         self.chunks.remove(key);
+        self.requires.remove(key);
+        self.wants.remove(key);
         self.ordinals.remove(key);
         if let Some(id) = key
             .as_str()
@@ -293,10 +314,17 @@ impl Snapshot {
             }
             verbatim.extend(chunk.1.iter().cloned());
         }
+        let before = self.pin_sets.get(name);
         let entry = PinSetEntry {
             stored,
             baseline: Arc::new(baseline),
             verbatim: Arc::new(verbatim),
+            requirements: before
+                .map(|entry| Arc::clone(&entry.requirements))
+                .unwrap_or_default(),
+            queue: before
+                .map(|entry| Arc::clone(&entry.queue))
+                .unwrap_or_default(),
         };
         self.pin_sets.insert(name.clone(), entry);
     }

@@ -237,11 +237,11 @@ async fn an_import_does_not_run_over_an_open_rollout() {
     let dir = tempdir().unwrap();
     let server = server(&dir).await;
     let id = server.start_rollout("requests", "3.0").await.unwrap().id;
-    let refused = server.import(SET, "requests==2.5\n").await.unwrap_err();
+    let refused = server.import(SET, "requests==1.5\n").await.unwrap_err();
     says(&refused, Code::FailedPrecondition, &[&id, "--supersede"]);
     let request = proto::ImportPinsRequest {
         name: SET.to_owned(),
-        content: "requests==2.5\n".to_owned(),
+        content: "requests==1.5\n".to_owned(),
         supersede: true,
         ..Default::default()
     };

@@ -221,11 +221,11 @@ async fn a_caller_who_goes_away_leaves_nothing_half_done() {
     let server = Server::start(dir.path(), "requests==1.0\n").await;
     for patience_us in (0..6000).step_by(50) {
         let file = format!("requests==1.{patience_us}\n");
-        let import = server.import(support::SET, &file);
+        let import = server.import_at_once(support::SET, &file);
         // Whether it was done is not known then.
         let _ = tokio::time::timeout(Duration::from_micros(patience_us), import).await;
     }
-    let done = server.import(support::SET, "requests==2.0\n").await;
+    let done = server.import_at_once(support::SET, "requests==2.0\n").await;
     let done = done.unwrap().pin_set.unwrap();
     let server = server.restart().await;
     let request = proto::GetPinSetRequest {

@@ -14,6 +14,7 @@ use pinion_core::evidence::Ordinal;
 use pinion_core::outcome::Outcome;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::gate_service_client::GateServiceClient;
+use pinion_proto::v1::pin_set_service_client::PinSetServiceClient;
 use pinion_proto::v1::rollout_service_client::RolloutServiceClient;
 use pinion_server::app::{App, World};
 use pinion_server::clock::{Clock, ManualClock};
@@ -105,6 +106,7 @@ async fn live(dir: &Path) {
 async fn run_a_gate(server: &Server) {
     let policy = proto::Policy {
         gates: vec!["nova".to_owned()],
+        open_rollouts_max: Some(1),
         ..Default::default()
     };
     server.create_set(GATED, policy, None).await.unwrap();
@@ -116,10 +118,17 @@ async fn run_a_gate(server: &Server) {
             version: "2.0".to_owned(),
             ..Default::default()
         }],
+        requires: vec![proto::Requirement {
+            package: "six".to_owned(),
+            needs: "requests>=1.0".to_owned(),
+        }],
         ..Default::default()
     };
     let request = with_token(request, &server.manager);
     server.rollouts().create_rollout(request).await.unwrap();
+    // It waits, since that one is open.
+    let newer = PINS.replace("requests==1.0", "requests==1.5");
+    server.import(GATED, &newer).await.unwrap();
     let mut gates = GateServiceClient::new(server.channel.clone());
     let request = proto::LeaseGateRequest {
         consumer: "nova".to_owned(),
@@ -218,7 +227,7 @@ fn assert_every_kind(lines: &[Line]) {
     for kind in [
         "set", "base", "block", "ro", "log", "out", "env", "tok", "name", "ord", "cid", "rep", "j",
         "seen", "hist", "pool", "obs", "ep", "det", "look", "left", "gate", "audit", "chain",
-        "end",
+        "end", "req", "want",
     ] {
         assert!(
             kinds.contains(kind),
@@ -251,6 +260,7 @@ async fn goes_on(lines: &[Line]) {
         .connect()
         .await
         .unwrap();
+    let mut sets = PinSetServiceClient::new(channel.clone());
     let mut rollouts = RolloutServiceClient::new(channel);
     let request = proto::ListRolloutsRequest {
         pin_set: SET.to_owned(),
@@ -305,5 +315,13 @@ async fn goes_on(lines: &[Line]) {
     assert_eq!(gated[0].state(), proto::RolloutState::Gating);
     assert_eq!(gated[0].gates[0].state(), proto::GateState::Waiting);
     assert_eq!(gated[0].gates[0].runs.len(), 1);
+    assert_eq!(gated[0].requires, ["six 2.0 needs requests >=1.0"]);
+    let request = proto::ListWantedRequest {
+        pin_set: GATED.to_owned(),
+        ..Default::default()
+    };
+    let waiting = sets.list_wanted(with_token(request, &admin)).await;
+    let waiting = waiting.unwrap().into_inner().wanted;
+    assert_eq!(waiting[0].changes[0].to_version, "1.5");
     app.stop().await;
 }

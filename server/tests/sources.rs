@@ -311,3 +311,58 @@ async fn a_signed_message_of_the_forge_makes_it_read_at_once() {
     }
     panic!("not read: {:?}", pin_set(&server).await.following);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_place_waits_with_the_imported_and_goes_when_the_file_loses_it() {
+    let dir = tempdir().unwrap();
+    let server = following(dir.path()).await;
+    read_at(&server, &tip(dir.path())).await;
+    let request = proto::UpdatePinSetRequest {
+        name: SET.to_owned(),
+        policy: Some(proto::Policy {
+            open_rollouts_max: Some(1),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut sets = server.sets();
+    let update = sets.update_pin_set(with_token(request, &server.manager));
+    update.await.unwrap();
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.1\n");
+    let following = read_at(&server, &commit).await;
+    assert!(
+        following.problem.contains("1 newer versions wait"),
+        "{}",
+        following.problem
+    );
+    let waiting = server.waiting().await;
+    assert_eq!(waiting[0].changes[0].package, "six");
+    let asked_in = format!("upper-constraints.txt at {}", &commit[..12]);
+    assert_eq!(waiting[0].asked_in, asked_in);
+    // A person's import of a newer one waits in its place; the file does not take it back.
+    server
+        .import(SET, "requests===2.0\nsix===1.2\n")
+        .await
+        .unwrap();
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.1\n# still\n");
+    read_at(&server, &commit).await;
+    let waiting = server.waiting().await;
+    assert_eq!(
+        (waiting.len(), &*waiting[0].changes[0].to_version),
+        (1, "1.2")
+    );
+    assert_eq!(waiting[0].asked_by, "manager");
+    let drop = proto::DropWantedRequest {
+        pin_set: SET.to_owned(),
+        packages: vec!["six".to_owned()],
+    };
+    let dropped = sets.drop_wanted(with_token(drop, &server.manager)).await;
+    assert_eq!(dropped.unwrap().into_inner().dropped, ["six==1.2"]);
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.1\n# again\n");
+    read_at(&server, &commit).await;
+    assert_eq!(server.waiting().await.len(), 1);
+    let commit = merge(dir.path(), "requests===2.1\nsix===1.0\n");
+    read_at(&server, &commit).await;
+    assert!(server.waiting().await.is_empty());
+    assert_eq!(rollouts(&server).await.len(), 1);
+}

@@ -132,6 +132,7 @@ async fn every_landed_change_is_one_revision_and_the_pins_end_as_the_timeline_do
                 content: file.text(),
                 expected_revision: revision,
                 unkept_lines: proto::UnkeptLines::KeepVerbatim.into(),
+                newer_versions: proto::NewerVersions::TakeAtOnce.into(),
                 ..Default::default()
             };
             let imported = server

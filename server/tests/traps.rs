@@ -251,11 +251,12 @@ async fn a_rolled_back_version_is_refused_until_its_block_is_lifted_by_name() {
         refused.message().contains("is blocked") && refused.message().contains("pin-set lift"),
         "{refused}"
     );
-    let refused = server
-        .import(SET, "requests==2.0\nurllib3==1.0\nsix==1.0\n")
-        .await
-        .unwrap_err();
+    let file = "requests==2.0\nurllib3==1.0\nsix==1.0\n";
+    let refused = server.import_at_once(SET, file).await.unwrap_err();
     assert!(refused.message().contains("is blocked"), "{refused}");
+    let imported = server.import(SET, file).await.unwrap();
+    assert!(imported.refused[0].contains("is blocked"), "{imported:?}");
+    assert!(imported.started_rollouts.is_empty() && server.waiting().await.is_empty());
     let lift = |version: &str| proto::LiftBlockRequest {
         pin_set: SET.to_owned(),
         package: "requests".to_owned(),

@@ -11,8 +11,10 @@ use crate::times::HumanDuration;
 pub(crate) enum PinSet {
     /// Create an empty pin set.
     Create(CreatePinSet),
-    /// Replace the baseline by the pins of a file; `-` is stdin.
+    /// Take the pins of a file; `-` is stdin. Newer versions become rollouts or wait for a place; the rest is taken at once.
     Import(ImportPins),
+    /// List the versions that wait for their trial and why, or take some out.
+    Queue(Queue),
     /// Show a pin set, its policy and, if asked, its pins.
     Show {
         /// The pin set.
@@ -139,15 +141,45 @@ pub(crate) struct ImportPins {
     /// Keep lines that are no exact pins and serve them as they stand, instead of refusing the file.
     #[arg(long)]
     pub(crate) keep_unkept: bool,
-    /// End open rollouts whose packages the file changes, instead of refusing it.
+    /// End open rollouts whose packages the file changes at once, instead of refusing it.
     #[arg(long)]
     pub(crate) supersede: bool,
-    /// Compare and check only.
+    /// Replace the baseline by the file at once, without trying anything.
+    #[arg(long)]
+    pub(crate) at_once: bool,
+    /// What a version needs of others, such as "MarkupSafe: Jinja2>=3"; may be given several times.
+    #[arg(long, value_name = "PACKAGE: NEEDS")]
+    pub(crate) requires: Vec<String>,
+    /// Compare and check only: show what would be started, taken at once or left waiting.
     #[arg(long)]
     pub(crate) check: bool,
     /// Refuse if the pin set has another revision.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) expected_revision: u64,
+}
+
+/// `pinion pin-set queue`.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Queue {
+    /// The pin set.
+    #[arg(required = true)]
+    pub(crate) name: Option<String>,
+    #[command(subcommand)]
+    pub(crate) step: Option<QueueStep>,
+}
+
+/// What is done to a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueStep {
+    /// Take packages out: what waits for them is not tried.
+    Drop {
+        /// The pin set.
+        name: String,
+        /// The packages.
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
 }
 
 /// `pinion pin-set update`.
@@ -261,6 +293,9 @@ pub(crate) struct StartRollout {
     /// When the versions were published, such as 2026-11-24T09:30:00Z; policies with a minimum age ask.
     #[arg(long, value_name = "RFC3339")]
     pub(crate) published: Option<jiff::Timestamp>,
+    /// What a version needs of others, such as "MarkupSafe: Jinja2>=3"; may be given several times.
+    #[arg(long, value_name = "PACKAGE: NEEDS")]
+    pub(crate) requires: Vec<String>,
     /// As a security fix, by the policy's rules for those: sooner, and not on less evidence.
     #[arg(long)]
     pub(crate) security: bool,

@@ -5,10 +5,14 @@ use std::path::Path;
 
 use pinion_client::v1;
 
-use crate::args::release::{CreatePinSet, Ecosystem, ImportPins, PinSet, Source, UpdatePinSet};
+use crate::args::release::{
+    CreatePinSet, Ecosystem, ImportPins, PinSet, Queue, QueueStep, Source, UpdatePinSet,
+};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::policy_file::read_policy;
 use crate::session::Session;
+use crate::terminal::clean;
 use crate::times::to_wire_time;
 use crate::view;
 
@@ -16,6 +20,7 @@ pub(super) async fn pin_set(session: &Session, args: PinSet) -> Result<(), Failu
     match args {
         PinSet::Create(args) => create(session, args).await,
         PinSet::Import(args) => import(session, args).await,
+        PinSet::Queue(args) => queue(session, args).await,
         PinSet::Show { name, pins } => show(session, name, pins).await,
         PinSet::List => list(session).await,
         PinSet::Update(args) => update(session, args).await,
@@ -80,6 +85,10 @@ async fn import(session: &Session, args: ImportPins) -> Result<(), Failure> {
         true => v1::UnkeptLines::KeepVerbatim,
         false => v1::UnkeptLines::Refuse,
     };
+    let newer = match args.at_once {
+        true => v1::NewerVersions::TakeAtOnce,
+        false => v1::NewerVersions::Try,
+    };
     let request = v1::ImportPinsRequest {
         name: args.name,
         content: read_text(&args.file)?,
@@ -87,6 +96,8 @@ async fn import(session: &Session, args: ImportPins) -> Result<(), Failure> {
         unkept_lines: unkept.into(),
         supersede: args.supersede,
         validate_only: args.check,
+        newer_versions: newer.into(),
+        requires: requirements(&args.requires)?,
     };
     let connection = session.connect()?;
     let mut client = connection.pin_sets();
@@ -95,6 +106,62 @@ async fn import(session: &Session, args: ImportPins) -> Result<(), Failure> {
         .terminal
         .answer(&response, || view::imported(&response, args.check));
     Ok(())
+}
+
+async fn queue(session: &Session, args: Queue) -> Result<(), Failure> {
+    let connection = session.connect()?;
+    let mut client = connection.pin_sets();
+    if let Some(QueueStep::Drop { name, packages }) = args.step {
+        let request = v1::DropWantedRequest {
+            pin_set: name,
+            packages,
+        };
+        let response = connection.answer(client.drop_wanted(request)).await?;
+        session.terminal.answer(&response, || {
+            let lines = response.dropped.iter();
+            lines
+                .map(|exact| format!("{} no longer waits\n", clean(exact)))
+                .collect()
+        });
+        return Ok(());
+    }
+    let mut wanted = Vec::new();
+    let mut request = v1::ListWantedRequest {
+        pin_set: args.name.unwrap_or_default(),
+        ..Default::default()
+    };
+    loop {
+        let response = connection
+            .answer(client.list_wanted(request.clone()))
+            .await?;
+        wanted.extend(response.wanted);
+        request.page_token = response.next_page_token;
+        if request.page_token.is_empty() {
+            break;
+        }
+    }
+    let terminal = &session.terminal;
+    terminal.answers(&wanted, || {
+        terminal.table(&view::wanted(&wanted), "nothing waits")
+    });
+    Ok(())
+}
+
+/// Reads `PACKAGE: NEEDS`, such as `MarkupSafe: Jinja2>=3`; the server knows what is a range.
+pub(super) fn requirements(texts: &[String]) -> Result<Vec<v1::Requirement>, Failure> {
+    let requirement = |text: &String| match text.split_once(':') {
+        Some((package, needs)) if !package.trim().is_empty() && !needs.trim().is_empty() => {
+            Ok(v1::Requirement {
+                package: package.trim().to_owned(),
+                needs: needs.trim().to_owned(),
+            })
+        }
+        _ => Err(
+            Failure::new(Exit::Invalid, format!("`{text}` is no requirement"))
+                .next("write it as \"PACKAGE: NEEDS\", such as \"MarkupSafe: Jinja2>=3\""),
+        ),
+    };
+    texts.iter().map(requirement).collect()
 }
 
 async fn show(session: &Session, name: String, with_pins: bool) -> Result<(), Failure> {
@@ -255,5 +322,25 @@ fn to_wire(ecosystem: Ecosystem) -> v1::Ecosystem {
         Ecosystem::Cargo => v1::Ecosystem::Cargo,
         Ecosystem::Npm => v1::Ecosystem::Npm,
         Ecosystem::Go => v1::Ecosystem::Go,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requirement_is_a_package_and_what_it_needs() {
+        let read = |text: &str| {
+            let read = requirements(&[text.to_owned()]);
+            read.map(|mut read| read.pop().map(|one| (one.package, one.needs)))
+        };
+        assert_eq!(
+            read("MarkupSafe: Jinja2>=3").expect("one"),
+            Some(("MarkupSafe".to_owned(), "Jinja2>=3".to_owned()))
+        );
+        for text in ["Jinja2>=3", ": Jinja2", "a:"] {
+            assert_eq!(read(text).expect_err(text).exit, Exit::Invalid);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::times::to_wire_time;
 use crate::view;
 
-use super::watch;
+use super::{pin_set, watch};
 
 pub(super) async fn rollout(session: &Session, args: Rollout) -> Result<ExitCode, Failure> {
     let done = match args {
@@ -62,6 +62,7 @@ async fn start(session: &Session, args: StartRollout) -> Result<(), Failure> {
         expected_revision: args.expected_revision,
         validate_only: args.check,
         security: args.security,
+        requires: pin_set::requirements(&args.requires)?,
     };
     let connection = session.connect()?;
     let mut client = connection.rollouts();

@@ -155,6 +155,23 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
     if response.change_count > listed {
         lines.push(format!("  and {} more", response.change_count - listed));
     }
+    let at_once = response.at_once_count;
+    if at_once > 0 && at_once < response.change_count {
+        lines.push(match was_check {
+            true => format!("{at_once} of them would be taken at once"),
+            false => format!("{at_once} of them taken at once"),
+        });
+    }
+    for rollout in &response.started_rollouts {
+        lines.push(format!("rollout {rollout} has started"));
+    }
+    lines.extend(response.waiting.iter().map(waiting));
+    lines.extend(
+        response
+            .refused
+            .iter()
+            .map(|words| format!("not tried: {words}")),
+    );
     for line in &response.unkept_lines {
         lines.push(format!(
             "line {} is no pin ({}): {}",
@@ -165,6 +182,38 @@ pub(crate) fn imported(response: &v1::ImportPinsResponse, was_check: bool) -> St
         lines.push(format!("rollout {rollout} ended as superseded"));
     }
     lines.iter().map(|line| clean(line) + "\n").collect()
+}
+
+fn waiting(wanted: &v1::Wanted) -> String {
+    let changes = changes(wanted);
+    match wanted.reason.as_str() {
+        "" => format!("{changes} would start"),
+        reason => format!("{changes} waits: {reason}"),
+    }
+}
+
+fn changes(wanted: &v1::Wanted) -> String {
+    let changes: Vec<String> = wanted.changes.iter().map(change).collect();
+    changes.join(", ")
+}
+
+/// What waits as a table.
+pub(crate) fn wanted(wanted: &[v1::Wanted]) -> Table {
+    let mut table = Table::new(["CHANGES", "SINCE", "ASKED BY", "IN", "WAITS BECAUSE"]);
+    for one in wanted {
+        let reason = match one.reason.as_str() {
+            "" => "it is about to start",
+            reason => reason,
+        };
+        table.row([
+            changes(one),
+            show_time(one.wait_start_time.as_ref()),
+            one.asked_by.clone(),
+            one.asked_in.clone(),
+            reason.to_owned(),
+        ]);
+    }
+    table
 }
 
 /// Blocks as a table.

@@ -143,6 +143,9 @@ pub(crate) fn rollout(rollout: &v1::Rollout) -> String {
     if let Some(filing) = &rollout.filing {
         lines.push(("filing", filed(filing)));
     }
+    if !rollout.requires.is_empty() {
+        lines.push(("requires", rollout.requires.join("; ")));
+    }
     lines.extend([
         (
             "created",

@@ -9,6 +9,7 @@ use crate::name::RolloutId;
 use crate::path::{POPULATION_MIN, Step as PathStep};
 use crate::policy::{OnHarm, OnInconclusive};
 use crate::reason::Reason;
+use crate::requires::Unmet;
 use crate::rollout::{Epoch, Fleet, Rollout};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -62,6 +63,20 @@ impl Decision {
         Self {
             action: Action::Wait,
             reason,
+        }
+    }
+
+    /// The decision, unless it gives the candidate to more environments while the baseline does not admit it: that
+    /// waits until it does. Nothing that takes a candidate back waits.
+    #[must_use]
+    pub fn unless(self, unmet: Option<Unmet>) -> Self {
+        match (&self.action, unmet) {
+            (Action::Raise(..) | Action::Complete, Some(unmet)) => {
+                Self::wait(Reason::RequirementUnmet {
+                    unmet: Box::new(unmet),
+                })
+            }
+            _ => self,
         }
     }
 }
@@ -393,6 +408,44 @@ mod tests {
             waits_for(&gates, NOON.plus(Duration::from_secs(60))),
             "the tests of consumers come first: nova and neutron wait for a job; 1 of 3 gates has passed"
         );
+    }
+
+    #[test]
+    fn what_the_baseline_does_not_admit_goes_no_further_and_is_taken_back_all_the_same() {
+        let package = |name| {
+            let ecosystem = crate::ecosystem::Ecosystem::Pypi;
+            crate::name::PackageName::parse(ecosystem, name).expect("a name")
+        };
+        let version = |text| {
+            let ecosystem = crate::ecosystem::Ecosystem::Pypi;
+            crate::version::Version::parse(ecosystem, text).expect("a version")
+        };
+        let unmet = Unmet {
+            package: package("markupsafe"),
+            version: version("2.1"),
+            requirement: crate::requires::Requirement::parse(
+                crate::ecosystem::Ecosystem::Pypi,
+                "jinja2>=3",
+            )
+            .expect("a requirement"),
+            have: version("2.11"),
+        };
+        let decision = |action| Decision {
+            action,
+            reason: Reason::Created,
+        };
+        let raise = Action::Raise(PathStep::Full, Share::ONE);
+        for action in [raise.clone(), Action::Complete] {
+            let held = decision(action).unless(Some(unmet.clone()));
+            assert_eq!(held.action, Action::Wait);
+            assert_eq!(
+                held.reason.to_string(),
+                "in the baseline with nothing but this candidate, markupsafe 2.1 needs jinja2 >=3, and jinja2 is at 2.11; it goes on when that has changed"
+            );
+        }
+        assert_eq!(decision(raise.clone()).unless(None).action, raise);
+        let back = decision(Action::RollBack).unless(Some(unmet));
+        assert_eq!(back.action, Action::RollBack);
     }
 
     #[test]

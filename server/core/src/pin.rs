@@ -72,6 +72,24 @@ impl Marker {
         })
     }
 
+    /// Whether an environment may exist in which all of these hold; none of `markers` says no.
+    pub fn coexist<'a>(markers: impl IntoIterator<Item = Option<&'a Self>>) -> bool {
+        let mut markers = markers.into_iter().flatten();
+        let Some(first) = markers.next() else {
+            return true;
+        };
+        let mut all = first.tree();
+        for marker in markers {
+            all.and(marker.tree());
+        }
+        !all.is_false()
+    }
+
+    // It was parsed when it was made; what holds everywhere rules nothing out.
+    fn tree(&self) -> MarkerTree {
+        MarkerTree::from_str(&self.written).unwrap_or(MarkerTree::TRUE)
+    }
+
     /// The marker as written.
     pub fn as_str(&self) -> &str {
         &self.written
@@ -334,6 +352,16 @@ mod tests {
         );
         assert!(Marker::parse(Ecosystem::Pypi, "python_versio").is_err());
         assert!(Marker::parse(Ecosystem::Npm, "python_version=='2.7'").is_err());
+    }
+
+    #[test]
+    fn markers_that_exclude_each_other_never_hold_together() {
+        let marker = |text| Marker::parse(Ecosystem::Pypi, text).expect("a marker");
+        let (old, new) = (marker("python_version<'3'"), marker("python_version>='3'"));
+        let windows = marker("sys_platform=='win32'");
+        assert!(!Marker::coexist([Some(&old), None, Some(&new)]));
+        assert!(Marker::coexist([Some(&old), Some(&windows)]));
+        assert!(Marker::coexist([None, Some(&new)]) && Marker::coexist([None]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::evidence::{Evidence, HarmBounds, Side};
 use crate::name::{Approver, ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
 use crate::outcome::Category;
+use crate::requires::Unmet;
 use crate::rollout::Origin;
 use crate::time::Timestamp;
 
@@ -112,6 +113,11 @@ pub enum Reason {
         have: u32,
         /// How many it takes.
         need: u32,
+    },
+    /// The baseline does not meet what a version needs, or has what needs another version.
+    RequirementUnmet {
+        /// What is needed, and what is there.
+        unmet: Box<Unmet>,
     },
     /// The epoch lasts longer.
     Baking {
@@ -471,6 +477,10 @@ impl fmt::Display for Reason {
                 f,
                 "with {} there are too few to decide anything from (it takes {need}); a person may promote it",
                 counted(u64::from(*have), "active environment")
+            ),
+            Self::RequirementUnmet { unmet } => write!(
+                f,
+                "in the baseline with nothing but this candidate, {unmet}; it goes on when that has changed"
             ),
             Self::Baking { until } => write!(f, "the epoch lasts until {until}"),
             Self::TooFewEnvironments { have, need } => write!(

@@ -1,10 +1,15 @@
-//! What an environment gets: the baseline, with the candidates whose cohort it is in, without its holds.
+//! What an environment gets: the baseline, with the candidates whose cohort it is in, without its holds and without
+//! what the rest of its pins does not admit ([`unmet`]).
+
+mod admission;
 
 use crate::draw::{Draw, Share};
 use crate::name::PackageName;
 use crate::pin::Pins;
 use crate::rollout::Rollout;
 use crate::version::Version;
+
+pub use admission::{breaches, unmet};
 
 /// A standing refusal of an environment's owner.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -54,7 +59,8 @@ impl Subject<'_> {
             .any(|package| rollout.concerns(package))
     }
 
-    /// Whether it has the candidate of `rollout` now; nobody has that of one in shadow.
+    /// Whether it is to have the candidate of `rollout` now; it has it if the rest of its pins admits it ([`unmet`]). Nobody has
+    /// that of one in shadow.
     pub fn is_exposed(&self, rollout: &Rollout) -> bool {
         rollout.state.is_open() && self.is_within(rollout, rollout.share())
     }

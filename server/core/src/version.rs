@@ -126,6 +126,20 @@ impl Version {
         }
     }
 
+    pub(crate) const fn pep440(&self) -> Option<&pep440_rs::Version> {
+        match &self.parsed {
+            Parsed::Pep440(version) => Some(version),
+            Parsed::SemVer(_) => None,
+        }
+    }
+
+    pub(crate) const fn semver(&self) -> Option<&semver::Version> {
+        match &self.parsed {
+            Parsed::SemVer(version) => Some(version),
+            Parsed::Pep440(_) => None,
+        }
+    }
+
     /// Whether it comes after `other`.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.cmp_precedence(other) == Ordering::Greater

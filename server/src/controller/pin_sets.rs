@@ -1,17 +1,16 @@
 //! Pin sets: their rules and their baseline.
 
-use pinion_core::audit::{self, Act};
+use pinion_core::audit::Act;
 use pinion_core::constraints;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{PinSetName, RolloutId};
 use pinion_core::pin::{PackageChange, Pins};
 use pinion_core::policy::Policy;
-use pinion_core::reason::Reason;
 use pinion_core::source_file::Format;
-use pinion_core::state::{State, Step};
 use sha2::{Digest, Sha256};
 
-use super::rollouts::{Closing, close};
+use super::queue::Planned;
+use super::requires::Declared;
 use super::{Controller, Draft, Identity, Refusal};
 use crate::snapshot::PinSetEntry;
 use crate::store::keys;
@@ -50,10 +49,24 @@ pub struct Import {
     pub expected_revision: u64,
     /// What becomes of lines that are no pins.
     pub unkept_lines: UnkeptLines,
-    /// Ends open rollouts whose packages the file changes.
+    /// Ends open rollouts whose packages the file changes at once.
     pub supersede: bool,
     /// Checks and changes nothing.
     pub validate_only: bool,
+    /// What becomes of newer versions.
+    pub newer: NewerVersions,
+    /// What versions need, beside what is known already.
+    pub requires: Vec<Declared>,
+}
+
+/// What becomes of newer versions in an imported file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewerVersions {
+    /// They are tried: each becomes a rollout, or waits for a place. A pin set without pins takes the whole file at once.
+    #[default]
+    Try,
+    /// The file replaces the baseline at once.
+    TakeAtOnce,
 }
 
 /// What an import did.
@@ -65,6 +78,14 @@ pub struct Imported {
     pub unkept: Vec<constraints::UnkeptLine>,
     /// Rollouts that ended.
     pub superseded: Vec<RolloutId>,
+    /// How many of the changes are the baseline at once.
+    pub at_once: usize,
+    /// Rollouts that were started, of older imports too where their turn has come.
+    pub started: Vec<RolloutId>,
+    /// Newer versions of the file that wait, or (where nothing was changed) would start or wait.
+    pub waiting: Vec<Planned>,
+    /// Newer versions that are not tried, and why, in words.
+    pub refused: Vec<String>,
 }
 
 impl Controller {
@@ -193,93 +214,6 @@ impl Controller {
         self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
         Ok(())
-    }
-
-    /// Replaces the baseline by the pins of a file, as one new revision.
-    ///
-    /// # Errors
-    /// If the revision is stale, a line cannot be kept, a version is blocked, or an open rollout is in the way.
-    pub async fn import_pins(
-        &self,
-        caller: &Identity,
-        import: &Import,
-    ) -> Result<Imported, Refusal> {
-        caller.require(&[Role::ReleaseManager])?;
-        caller.require_pin_set(&import.name)?;
-        let _lock = self.lock().await;
-        let snapshot = self.snapshot();
-        let entry = current(&snapshot, &import.name, import.expected_revision)?;
-        let record = &entry.stored.record;
-        let parsed = constraints::parse(record.ecosystem, &import.content)
-            .map_err(|error| Refusal::invalid("content", error))?;
-        if import.unkept_lines == UnkeptLines::Refuse && !parsed.unkept.is_empty() {
-            return Err(Refusal::invalid("content", unkept_in_words(&parsed.unkept)));
-        }
-        check_lengths(&parsed.unkept)?;
-        let changes = entry.baseline.diff(&parsed.pins);
-        check_blocks(&snapshot, &import.name, &changes)?;
-        let in_the_way: Vec<_> = snapshot
-            .open_rollouts(&import.name)
-            .iter()
-            .filter(|rollout| {
-                changes
-                    .iter()
-                    .any(|change| rollout.concerns(&change.package))
-            })
-            .collect();
-        if let (Some(rollout), false) = (in_the_way.first(), import.supersede) {
-            return Err(Refusal::Precondition {
-                code: "ROLLOUT_OPEN",
-                cause: format!(
-                    "the file changes packages of the open rollout `{}` ({})",
-                    rollout.id,
-                    super::pins::changes_in_words(rollout)
-                ),
-                hint: "wait until it has ended, abort it, or import with `--supersede`".to_owned(),
-            });
-        }
-        let superseded = in_the_way
-            .iter()
-            .map(|rollout| rollout.id.clone())
-            .collect();
-        let verbatim: Vec<String> = parsed.unkept.iter().map(|line| line.text.clone()).collect();
-        let imported = Imported {
-            changes,
-            unkept: parsed.unkept,
-            superseded,
-        };
-        let mut draft = Draft::default();
-        put_baseline(&mut draft, entry, &parsed.pins, &verbatim, self.clock.now())?;
-        if import.validate_only || (imported.changes.is_empty() && verbatim == *entry.verbatim) {
-            return Ok(imported);
-        }
-        for rollout in in_the_way {
-            let at = self.clock.now();
-            let closing = Closing {
-                step: Step::Supersede,
-                state: State::Superseded { at, by: None },
-                actor: caller.actor.clone(),
-                reason: Reason::TakenOver { by: None },
-            };
-            close(
-                &mut draft,
-                &snapshot,
-                rollout,
-                self.standing(&rollout.id).as_deref(),
-                closing,
-                at,
-            )?;
-        }
-        let act = Act::PinsImported {
-            pin_set: import.name.clone(),
-            revision: record.revision + 1,
-            pins: audit::Pins::of(&imported.changes),
-            superseded: imported.superseded.len() as u64,
-        };
-        self.put_audit(&mut draft, &caller.actor, act, "").await?;
-        self.commit(draft).await?;
-        self.wake_promotion();
-        Ok(imported)
     }
 
     /// A pin set, for a viewer.
@@ -444,7 +378,7 @@ fn chunks_of(ecosystem: Ecosystem, pins: &Pins, verbatim: &[String]) -> Vec<Base
 }
 
 /// Whether the store can keep each line that is kept as it stands.
-fn check_lengths(lines: &[constraints::UnkeptLine]) -> Result<(), Refusal> {
+pub(super) fn check_lengths(lines: &[constraints::UnkeptLine]) -> Result<(), Refusal> {
     let Some(line) = lines
         .iter()
         .find(|line| encode(&line.text).len() > VERBATIM_BYTES_MAX)
@@ -460,7 +394,7 @@ fn check_lengths(lines: &[constraints::UnkeptLine]) -> Result<(), Refusal> {
     ))
 }
 
-fn unkept_in_words(lines: &[constraints::UnkeptLine]) -> String {
+pub(super) fn unkept_in_words(lines: &[constraints::UnkeptLine]) -> String {
     let mut chars_left = LISTED_CHARS_MAX;
     let listed: Vec<String> = lines
         .iter()

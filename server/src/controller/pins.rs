@@ -99,7 +99,7 @@ impl Controller {
             self.note_pull(&snapshot, environment);
         }
         let exposed: Vec<&Arc<Rollout>> =
-            follower.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+            follower.map_or_else(Vec::new, |entry| snapshot.exposures(&entry.stored.record));
         let record = &entry.stored.record;
         let etag = etag(&record.name, record.revision, &exposed);
         let unchanged = etag == query.etag;
@@ -178,7 +178,7 @@ impl Controller {
             });
         }
         let exposed =
-            environment.map_or_else(Vec::new, |environment| exposures(&snapshot, environment));
+            environment.map_or_else(Vec::new, |entry| snapshot.exposures(&entry.stored.record));
         let pins = resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref));
         let mut rollouts: Vec<&Arc<Rollout>> = snapshot
             .rollouts()
@@ -194,7 +194,7 @@ impl Controller {
         rollouts.truncate(10);
         let explanations: Vec<Explanation> = rollouts
             .into_iter()
-            .map(|rollout| self.explanation(rollout, environment))
+            .map(|rollout| self.explanation(rollout, environment, &exposed))
             .collect();
         let blocks: Vec<BlockRecord> = snapshot
             .blocks(&record.name)
@@ -203,8 +203,15 @@ impl Controller {
             .map(|block| BlockRecord::clone(&block.record))
             .collect();
         let pins: Vec<Pin> = pins.of_package(&package).cloned().collect();
+        let mut sentences = sentences(
+            &snapshot,
+            &pins,
+            &record.name,
+            environment,
+            &explanations,
+            &blocks,
+        );
         let freeze = snapshot.freeze(&record.name, self.clock.now());
-        let mut sentences = sentences(&pins, &record.name, environment, &explanations, &blocks);
         sentences.extend(freeze.map(frozen));
         Ok(Explained {
             pins,
@@ -224,6 +231,7 @@ impl Controller {
         &self,
         rollout: &Arc<Rollout>,
         environment: Option<&EnvironmentEntry>,
+        exposed: &[&Arc<Rollout>],
     ) -> Explanation {
         let subject = environment.map(|environment| subject(&environment.stored.record));
         let standing = self.standing(&rollout.id);
@@ -234,7 +242,7 @@ impl Controller {
             Some((share, rollout.epoch.as_ref().map(|epoch| epoch.ends)))
         });
         Explanation {
-            exposed: subject.is_some_and(|subject| subject.is_exposed(rollout)),
+            exposed: exposed.iter().any(|other| other.id == rollout.id),
             next,
             draw: subject
                 .filter(|_| !rollout.state.is_open())
@@ -245,7 +253,6 @@ impl Controller {
     }
 }
 
-/// The open rollouts whose candidate an environment has, in the order of their creation.
 /// Whether the owner agreed to repeat failing runs and a policy asks for it: that of the pin set, or of any
 /// open rollout, exposed or not, so that the answer says nothing of the draw.
 fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEntry) -> bool {
@@ -256,16 +263,6 @@ fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEn
         .map(|rollout| &rollout.policy)
         .chain([&record.policy]);
     environment.stored.record.repeats && policies.any(|policy| policy.repeat_failures)
-}
-
-fn exposures<'a>(snapshot: &'a Snapshot, environment: &EnvironmentEntry) -> Vec<&'a Arc<Rollout>> {
-    let record = &environment.stored.record;
-    let subject = subject(record);
-    snapshot
-        .open_rollouts(&record.pin_set)
-        .iter()
-        .filter(|rollout| subject.is_exposed(rollout))
-        .collect()
 }
 
 fn pin_set_of<'a>(
@@ -311,6 +308,7 @@ fn etag(pin_set: &PinSetName, revision: u64, exposed: &[&Arc<Rollout>]) -> Strin
 }
 
 fn sentences(
+    snapshot: &Snapshot,
     pins: &[Pin],
     pin_set: &PinSetName,
     environment: Option<&EnvironmentEntry>,
@@ -367,7 +365,7 @@ fn sentences(
                 ));
             }
             StateKind::Baking | StateKind::Paused | StateKind::Frozen | StateKind::Inconclusive => {
-                sentences.push(not_exposed(rollout, environment, &changes));
+                sentences.push(not_exposed(snapshot, rollout, environment, &changes));
             }
             StateKind::Completed => {
                 if matches!(rollout.state, State::Completed { .. }) && sentences.len() < 4 {
@@ -414,7 +412,12 @@ fn frozen(freeze: &StandingFreeze) -> String {
     format!("no share is raised now: {reason}")
 }
 
-fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, changes: &str) -> String {
+fn not_exposed(
+    snapshot: &Snapshot,
+    rollout: &Rollout,
+    environment: Option<&EnvironmentEntry>,
+    changes: &str,
+) -> String {
     let id = &rollout.id;
     let share = rollout.share();
     match environment.map(|environment| &environment.stored.record) {
@@ -429,9 +432,15 @@ fn not_exposed(rollout: &Rollout, environment: Option<&EnvironmentEntry>, change
                 "you do not have {changes} of rollout {id}: a hold of this environment refuses it"
             )
         }
-        Some(_) => format!(
-            "you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"
-        ),
+        // Told to whoever it holds for, in its cohort or not, so that it says nothing of the draw.
+        Some(record) => match snapshot.unmet(record, rollout) {
+            Some(unmet) => {
+                format!("you do not have {changes} of rollout {id}: with your other pins, {unmet}")
+            }
+            None => format!(
+                "you do not have {changes} of rollout {id}: it is at {share} and this environment is not in its cohort yet"
+            ),
+        },
     }
 }
 

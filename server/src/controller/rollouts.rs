@@ -22,6 +22,7 @@ use super::approvals::check_right;
 use super::gates::put_gates;
 use super::pin_sets::current;
 use super::policies::effective;
+use super::requires::{Declared, check_admission, declared, put_declared};
 use super::{Controller, Draft, Identity, Refusal};
 use crate::random::bytes;
 use crate::snapshot::{PinSetEntry, Snapshot};
@@ -56,6 +57,10 @@ pub struct NewRollout {
     pub lane: Lane,
     /// The followed file that asks for it, if it is no person.
     pub origin: Option<Origin>,
+    /// Why, for the log.
+    pub reason: Reason,
+    /// What versions need, beside what is known already.
+    pub requires: Vec<Declared>,
 }
 
 /// A candidate's package, as asked for.
@@ -156,6 +161,8 @@ impl Controller {
         let policy = effective(&entry.stored.record, &changes, new.lane)?;
         let not_before = not_before(new, &changes, &policy)?;
         let superseded = in_the_way(&snapshot, entry, &changes)?;
+        let declared = declared(&snapshot, entry, &changes, &new.requires)?;
+        check_admission(&snapshot, entry, &changes, &superseded, &declared)?;
         let now = self.clock.now();
         let rollout = Rollout {
             id: RolloutId::from_random(bytes(self.random.as_ref())),
@@ -229,13 +236,7 @@ impl Controller {
             Note {
                 actor: caller.actor.clone(),
                 action: "create",
-                reason: match &new.origin {
-                    Some(origin) => Reason::InSource {
-                        origin: origin.clone(),
-                    },
-                    None if new.lane == Lane::Security => Reason::CreatedForSecurity,
-                    None => Reason::Created,
-                },
+                reason: new.reason.clone(),
                 evidence: Evidence::default(),
                 folded: 0,
                 cells: None,
@@ -244,6 +245,7 @@ impl Controller {
             now,
         );
         draft.create(keys::rollout(&rollout.id), encode(&rollout));
+        put_declared(&mut draft, &declared);
         put_gates(&mut draft, &rollout);
         self.commit(draft).await?;
         self.wake_promotion();

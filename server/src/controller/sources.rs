@@ -1,25 +1,26 @@
 //! Pin sets that follow a file in a repository: what the file says is taken, each part in its own way.
 //!
-//! A newer version becomes a rollout. An older one is a person's decision to go back, which is never delayed; an added or a
+//! A newer version becomes a rollout, by way of the [`queue`](super::queue). An older one is a person's decision to go back, which is never delayed; an added or a
 //! removed pin has no other version to be compared with: these are taken at once. A rollout that the file asked for ends
 //! when the file no longer has its version. A version that was rolled back or aborted is not tried again by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use pinion_core::audit::{self, Act};
-use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::name::PinSetName;
 use pinion_core::pin::{PackageChange, Pins};
+use pinion_core::queue::Asked;
 use pinion_core::reason::Reason;
-use pinion_core::rollout::{Lane, Origin, Rollout};
+use pinion_core::rollout::{Origin, Rollout};
 use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 
 use super::pin_sets::{check_blocks, put_baseline};
+use super::queue::{Planned, Verdict, enqueued, is_in, put_queue, sorted};
 use super::rollouts::{Closing, close};
-use super::{Candidate, Controller, Draft, Identity, NewRollout, Refusal};
-use crate::snapshot::Snapshot;
-use crate::store::records::{Role, SourceRecord};
+use super::{Controller, Draft, Refusal};
+use crate::store::records::SourceRecord;
 
 /// Problems that are told, at most; the rest is counted.
 const PROBLEMS_MAX: usize = 5;
@@ -50,13 +51,6 @@ pub(crate) struct Followed {
     pub(crate) pins: Pins,
     /// Its lines that are no pins and are served as they stand.
     pub(crate) verbatim: Vec<String>,
-}
-
-/// What differs between the baseline and the file, by what is done about it.
-#[derive(Debug, Default)]
-struct Differences {
-    at_once: Vec<PackageChange>,
-    bumps: BTreeMap<PackageName, Vec<PackageChange>>,
 }
 
 /// How following the files goes, by pin set.
@@ -105,69 +99,53 @@ impl Controller {
         if let Err(refusal) = self.take_at_once(pin_set, followed).await {
             problems.push(refusal.to_string());
         }
-        let snapshot = self.snapshot();
-        let entry = snapshot
-            .pin_set(pin_set)
-            .ok_or_else(|| Refusal::no_pin_set(pin_set))?;
-        let differences = sorted(&entry.baseline.diff(&followed.pins));
-        let mut waiting = 0;
-        for (package, changes) in differences.bumps {
-            match standing_of(&snapshot, pin_set, &changes) {
-                Standing::New => {}
-                Standing::OnTrial => continue,
-                Standing::Refused(problem) => {
-                    problems.push(problem);
-                    continue;
+        problems.extend(self.queue_newer(pin_set, followed).await?);
+        let started = self.start_waiting(pin_set).await?;
+        let mut without_place = 0;
+        let is_of_file = |planned: &&Planned| matches!(planned.wanted[0].from, Asked::Source(_));
+        for planned in started.waiting.iter().filter(is_of_file) {
+            match &planned.verdict {
+                Verdict::NoPlace { .. } => without_place += 1,
+                Verdict::Waits(words) => {
+                    problems.push(format!("{}: {words}", planned.wanted[0].package.written()))
                 }
-            }
-            let new = self.rollout_of(pin_set, &changes, followed);
-            match self.create_rollout(&controller(), &new).await {
-                Ok((rollout, _)) => {
-                    tracing::info!(%pin_set, package = package.written(), rollout = %rollout.id, commit = followed.commit, "the followed file has a newer version");
-                }
-                Err(Refusal::Exhausted { .. }) => waiting += 1,
-                Err(refusal @ Refusal::Store(_)) => return Err(refusal),
-                Err(refusal) => problems.push(format!("{}: {refusal}", package.written())),
+                Verdict::Starts | Verdict::TooYoung(_) => {}
             }
         }
-        if waiting > 0 {
+        if without_place > 0 {
             problems.push(format!(
-                "{waiting} newer versions wait, since as many rollouts are open as the policy allows"
+                "{without_place} newer versions wait, since as many rollouts are open as the policy allows"
             ));
         }
         Ok(problems)
     }
 
-    fn rollout_of(
+    /// Queues the newer versions that the file has, and takes out those that it has no longer; gives those that are
+    /// refused, in words.
+    async fn queue_newer(
         &self,
         pin_set: &PinSetName,
-        changes: &[PackageChange],
         followed: &Followed,
-    ) -> NewRollout {
-        let candidate = |change: &PackageChange| Candidate {
-            package: change.package.written().to_owned(),
-            version: change
-                .to
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            marker: change
-                .marker
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            // It exists at least since now: a minimum age counts from the first sight.
-            published_at: Some(self.clock.now()),
-        };
-        NewRollout {
-            pin_set: pin_set.clone(),
-            candidates: changes.iter().map(candidate).collect(),
-            allow_downgrade: false,
-            expected_revision: 0,
-            validate_only: false,
-            lane: Lane::Ordinary,
-            origin: Some(origin(followed)),
+    ) -> Result<Vec<String>, Refusal> {
+        let _lock = self.lock().await;
+        let snapshot = self.snapshot();
+        let entry = snapshot
+            .pin_set(pin_set)
+            .ok_or_else(|| Refusal::no_pin_set(pin_set))?;
+        let differences = sorted(&entry.baseline.diff(&followed.pins));
+        let asked = Asked::Source(origin(followed));
+        let by = (&asked, &Actor::Controller, self.clock.now());
+        let mut enqueued = enqueued(&snapshot, entry, &differences.bumps, by);
+        let before = enqueued.queue.len();
+        enqueued.queue.retain(|wanted| {
+            !matches!(wanted.from, Asked::Source(_)) || is_in(wanted, &followed.pins)
+        });
+        if enqueued.is_changed || enqueued.queue.len() < before {
+            let mut draft = Draft::default();
+            put_queue(&mut draft, &snapshot, pin_set, &enqueued.queue)?;
+            self.commit(draft).await?;
         }
+        Ok(enqueued.refused)
     }
 
     /// Ends the rollouts that the file asked for and no longer has.
@@ -216,7 +194,8 @@ impl Controller {
         if differences.at_once.is_empty() && is_same {
             return Ok(());
         }
-        check_removals(entry.baseline.len(), &differences.at_once, followed)?;
+        let file = format!("`{}` on `{}`", followed.source.path, followed.source.branch);
+        check_removals(entry.baseline.len(), &differences.at_once, &file)?;
         check_blocks(&snapshot, pin_set, &differences.at_once)?;
         let now = self.clock.now();
         let mut pins = Pins::clone(&entry.baseline);
@@ -272,98 +251,6 @@ impl Controller {
     }
 }
 
-/// What is known of a newer version that a file has.
-enum Standing {
-    New,
-    /// A rollout of it is open.
-    OnTrial,
-    /// It is not tried again by itself; why, in words.
-    Refused(String),
-}
-
-fn standing_of(snapshot: &Snapshot, pin_set: &PinSetName, changes: &[PackageChange]) -> Standing {
-    let is_of = |rollout: &Rollout| changes.iter().all(|change| has(rollout, change));
-    if snapshot
-        .open_rollouts(pin_set)
-        .iter()
-        .any(|rollout| is_of(rollout))
-    {
-        return Standing::OnTrial;
-    }
-    for change in changes {
-        let Some(to) = &change.to else { continue };
-        if let Some(block) = snapshot.block(pin_set, &change.package, to)
-            && block.record.incompatible_with.is_empty()
-        {
-            return Standing::Refused(format!(
-                "{} {to} is blocked since rollout {} was rolled back, and the file still has it",
-                change.package.written(),
-                block.record.rollout
-            ));
-        }
-    }
-    let stopped = snapshot
-        .rollouts()
-        .map(|stored| &stored.record)
-        .filter(|rollout| rollout.pin_set == *pin_set && is_of(rollout))
-        .max_by_key(|rollout| rollout.created_at);
-    match stopped.map(|rollout| (rollout, &rollout.state)) {
-        Some((rollout, State::Aborted { by, .. })) if *by != Actor::Controller => {
-            Standing::Refused(aborted(changes, &rollout.id, by))
-        }
-        Some((rollout, State::Completed { .. } | State::RolledBack { .. }))
-            if rollout.is_shadow() && is_still_in_shadow(snapshot, pin_set, changes) =>
-        {
-            Standing::Refused(played(rollout))
-        }
-        _ => Standing::New,
-    }
-}
-
-/// Whether a rollout of the changes would only be played, by the policy as it is now.
-fn is_still_in_shadow(
-    snapshot: &Snapshot,
-    pin_set: &PinSetName,
-    changes: &[PackageChange],
-) -> bool {
-    snapshot.pin_set(pin_set).is_some_and(|entry| {
-        let record = &entry.stored.record;
-        let policy = record
-            .policy
-            .effective(record.ecosystem, changes, Lane::Ordinary);
-        policy.is_ok_and(|policy| policy.shadow)
-    })
-}
-
-fn played(rollout: &Rollout) -> String {
-    format!(
-        "{} was played in shadow by rollout {}, which ended as {}; with `shadow = false` in the policy it is tried",
-        super::pins::changes_in_words(rollout),
-        rollout.id,
-        rollout.state.kind()
-    )
-}
-
-fn aborted(changes: &[PackageChange], id: &RolloutId, by: &Actor) -> String {
-    let named = changes.first().map_or_else(String::new, |change| {
-        let to = change
-            .to
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        format!("{} {to}", change.package.written())
-    });
-    format!(
-        "{named} is not tried again by itself, since {by} aborted rollout {id}; `pinion rollout start` tries it"
-    )
-}
-
-fn has(rollout: &Rollout, change: &PackageChange) -> bool {
-    rollout.changes.iter().any(|other| {
-        other.package == change.package && other.marker == change.marker && other.to == change.to
-    })
-}
-
 /// Whether the file has none of what the rollout tries: neither its versions nor newer ones, which supersede it.
 fn is_gone(rollout: &Rollout, pins: &Pins) -> bool {
     rollout.changes.iter().any(|change| {
@@ -379,35 +266,21 @@ fn is_gone(rollout: &Rollout, pins: &Pins) -> bool {
     })
 }
 
-fn sorted(changes: &[PackageChange]) -> Differences {
-    let mut differences = Differences::default();
-    for change in changes {
-        match (&change.from, &change.to) {
-            (Some(from), Some(to)) if to.is_newer_than(from) => {
-                let bumps = differences.bumps.entry(change.package.clone()).or_default();
-                bumps.push(change.clone());
-            }
-            _ => differences.at_once.push(change.clone()),
-        }
-    }
-    differences
-}
-
 /// A file that has lost most of its pins was more likely spoiled than meant.
-fn check_removals(
+pub(super) fn check_removals(
     pins: usize,
     changes: &[PackageChange],
-    followed: &Followed,
+    file: &str,
 ) -> Result<(), Refusal> {
     let removed = changes.iter().filter(|change| change.to.is_none()).count();
     if removed > REMOVED_FEW && removed as f64 > pins as f64 * REMOVED_SHARE_MAX {
         return Err(Refusal::Precondition {
             code: "MOST_PINS_GONE",
             cause: format!(
-                "`{}` on `{}` has {removed} of {pins} pins no longer, which is not taken without a person",
-                followed.source.path, followed.source.branch
+                "{file} has {removed} of {pins} pins no longer, which is not taken without a person"
             ),
-            hint: "if it is meant, import the file with `pinion pin-set import`".to_owned(),
+            hint: "if it is meant, import the file with `pinion pin-set import --at-once`"
+                .to_owned(),
         });
     }
     Ok(())
@@ -418,15 +291,6 @@ fn origin(followed: &Followed) -> Origin {
         path: followed.source.path.clone(),
         branch: followed.source.branch.clone(),
         commit: followed.commit.clone(),
-    }
-}
-
-fn controller() -> Identity {
-    Identity {
-        actor: Actor::Controller,
-        role: Role::Admin,
-        pin_set: None,
-        environment: None,
     }
 }
 

@@ -155,7 +155,7 @@ impl Fold {
                 let draw = snapshot.draw(partner, *ordinal)?;
                 let is_drawn = snapshot
                     .members(*ordinal)
-                    .any(|member| subject(member).is_eligible(partner));
+                    .any(|member| snapshot.is_eligible(member, partner));
                 is_drawn.then(|| (share.exposes(draw), share.value()))
             };
             (
@@ -383,6 +383,7 @@ impl Fold {
         snapshot: &'a Snapshot,
         rollout: &Rollout,
         now: Timestamp,
+        is_eligible: impl Fn(&EnvironmentRecord) -> bool,
     ) -> BTreeMap<Ordinal, &'a EnvironmentRecord> {
         let oldest = now.day() - ACTIVE_DAYS;
         let volunteers = snapshot.volunteers(rollout);
@@ -391,8 +392,7 @@ impl Fold {
             .environments()
             .filter(|environment| environment.pin_set == rollout.pin_set)
         {
-            let eligible = subject(environment).is_eligible(rollout)
-                && !volunteers.contains(&environment.ordinal);
+            let eligible = is_eligible(environment) && !volunteers.contains(&environment.ordinal);
             let is_active = environment.created_at.day() >= oldest
                 || self.history.is_active(environment.ordinal, now);
             if eligible && is_active {
@@ -408,9 +408,12 @@ impl Fold {
         active
     }
 
-    /// The fleet of a rollout as it is now.
+    /// The fleet of a rollout as it is now, also those whose other pins do not admit the candidate yet: they do once
+    /// another rollout has completed, and shares and pilots must be small enough for all who may come to have it.
     pub fn fleet(&self, snapshot: &Snapshot, rollout: &Rollout, now: Timestamp) -> Fleet {
-        let active = self.active(snapshot, rollout, now);
+        let active = self.active(snapshot, rollout, now, |environment| {
+            subject(environment).is_eligible(rollout)
+        });
         let mut failing_days = [0u64; HISTORY_DAYS + 1];
         for ordinal in active.keys() {
             let days = self.history.failing_days(*ordinal, now) as usize;
@@ -425,7 +428,9 @@ impl Fold {
     /// Everybody who is active when an epoch opens, with what is fixed before its draw is used; those who are
     /// not exposed yet are its pool.
     pub fn pool(&self, snapshot: &Snapshot, rollout: &Rollout, now: Timestamp) -> Pool {
-        let active = self.active(snapshot, rollout, now);
+        let active = self.active(snapshot, rollout, now, |environment| {
+            snapshot.is_eligible(environment, rollout)
+        });
         let platforms = match &rollout.epoch {
             Some(_) => rollout.platforms.clone(),
             None => most_common_platforms(active.values().copied()),
@@ -449,7 +454,10 @@ impl Fold {
                     stratum: u8::try_from(stratum(self.history.failing_days(ordinal, now)))
                         .unwrap_or(u8::MAX),
                     platform: slot(&platforms, environment),
-                    partners: partner_bits(&partners, environment),
+                    partners: partner_bits(
+                        &partners,
+                        &snapshot.exposures_with(environment, rollout),
+                    ),
                     repeats: rollout.policy.repeat_failures
                         && snapshot.members(ordinal).all(|member| member.repeats),
                     regular: self
@@ -524,11 +532,11 @@ fn slot(platforms: &[Platform], environment: &EnvironmentRecord) -> Option<u8> {
         .and_then(|slot| u8::try_from(slot).ok())
 }
 
-fn partner_bits(partners: &[Arc<Rollout>], environment: &EnvironmentRecord) -> u32 {
-    let subject = subject(environment);
-    let exposed = partners
-        .iter()
-        .enumerate()
-        .filter(|(_, partner)| subject.is_exposed(partner));
+/// The partners among the rollouts that an environment is exposed to if it is drawn.
+fn partner_bits(partners: &[Arc<Rollout>], exposures: &[&Arc<Rollout>]) -> u32 {
+    let exposed = partners.iter().enumerate().filter(|(_, partner)| {
+        let mut exposures = exposures.iter();
+        exposures.any(|exposure| exposure.id == partner.id)
+    });
     exposed.fold(0, |bits, (slot, _)| bits | 1 << slot)
 }

@@ -213,7 +213,8 @@ impl Promotion {
         let evidence = self.evidence_now(&rollout);
         let gates = snapshot.gates(&rollout);
         let freeze = snapshot.freeze(&rollout.pin_set, now);
-        let decision = decide(&rollout, &evidence, &gates, &fleet, freeze, now);
+        let decision = decide(&rollout, &evidence, &gates, &fleet, freeze, now)
+            .unless(snapshot.breaches(&rollout).into_iter().next());
         let standing = Standing {
             evidence,
             reason: decision.reason.clone(),

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::looks::Looks;
 use crate::controller::{NotedExposure, read_all};
-use crate::snapshot::{Snapshot, subject};
+use crate::snapshot::Snapshot;
 use crate::store::records::{
     CELLS_PER_CHUNK, MEMBERS_PER_CHUNK, decode, decode_cells, decode_members, encode_cells,
     encode_members,
@@ -174,7 +174,7 @@ impl Track {
             !snapshot.has_volunteer(ordinal, rollout)
                 && snapshot
                     .members(ordinal)
-                    .any(|member| subject(member).is_eligible(rollout))
+                    .any(|member| snapshot.is_eligible(member, rollout))
         };
         if traits.is_none() && !can_be_drawn() {
             return;

@@ -5,10 +5,10 @@ use pinion_core::policy::Policy;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::pin_set_service_server::PinSetService;
 use pinion_proto::v1::{
-    CreatePinSetRequest, CreatePinSetResponse, FreezePinSetRequest, FreezePinSetResponse,
+    CreatePinSetRequest, CreatePinSetResponse, DropWantedRequest, DropWantedResponse, FreezePinSetRequest, FreezePinSetResponse,
     GetPinSetRequest, GetPinSetResponse, ImportPinsRequest, ImportPinsResponse, LiftBlockRequest,
     LiftBlockResponse, ListBlocksRequest, ListBlocksResponse, ListPinSetsRequest,
-    ListPinSetsResponse, ResolvePolicyRequest, ResolvePolicyResponse, UnfreezePinSetRequest,
+    ListPinSetsResponse, ListWantedRequest, ListWantedResponse, ResolvePolicyRequest, ResolvePolicyResponse, UnfreezePinSetRequest,
     UnfreezePinSetResponse, UpdatePinSetRequest, UpdatePinSetResponse,
 };
 use tonic::{Request, Response, Status};
@@ -164,6 +164,60 @@ impl PinSetService for Rpc {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            at_once_count: u32::try_from(imported.at_once).unwrap_or(u32::MAX),
+            started_rollouts: imported.started.iter().map(ToString::to_string).collect(),
+            waiting: imported
+                .waiting
+                .iter()
+                .take(CHANGES_MAX)
+                .map(wire::wanted)
+                .collect(),
+            refused: imported.refused,
+        }))
+    }
+
+    async fn list_wanted(
+        &self,
+        request: Request<ListWantedRequest>,
+    ) -> Result<Response<ListWantedResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let ListWantedRequest {
+            pin_set,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let name: PinSetName = wire::name("pin_set", &pin_set)?;
+        let part = part(page_size, &page_token, 100)?;
+        let queue = self.controller.queue(&caller, &name).await?;
+        let (wanted, next_page_token) = part.of(queue.iter().map(wire::wanted));
+        Ok(Response::new(ListWantedResponse {
+            wanted,
+            next_page_token,
+        }))
+    }
+
+    async fn drop_wanted(
+        &self,
+        request: Request<DropWantedRequest>,
+    ) -> Result<Response<DropWantedResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let DropWantedRequest { pin_set, packages } = request.into_inner();
+        let name: PinSetName = wire::name("pin_set", &pin_set)?;
+        if packages.is_empty() || packages.len() > CHANGES_MAX {
+            let cause = format!("name 1 to {CHANGES_MAX} packages");
+            return Err(Unreadable::new("packages", cause).into());
+        }
+        let dropped = self
+            .controller
+            .drop_wanted(&caller, &name, &packages)
+            .await?;
+        let exact = dropped.iter().flat_map(|wanted| {
+            let package = wanted.package.written();
+            let versions = wanted.versions.iter();
+            versions.map(move |(_, version)| format!("{package}=={version}"))
+        });
+        Ok(Response::new(DropWantedResponse {
+            dropped: exact.collect(),
         }))
     }
 

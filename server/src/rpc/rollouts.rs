@@ -35,14 +35,18 @@ impl Rpc {
             _ => self.controller.last_decision(rollout).await?,
         };
         let filing = snapshot.filing_of(&rollout.id);
-        Ok(wire::rollout(
+        let told = wire::rollout(
             rollout,
             standing.as_deref(),
             last.as_ref(),
             filing.map(|stored| &*stored.record),
             &self.controller.gates_of(rollout),
             snapshot.freeze(&rollout.pin_set, self.controller.clock.now()),
-        ))
+        );
+        Ok(proto::Rollout {
+            requires: self.controller.requires_in_words(rollout),
+            ..told
+        })
     }
 
     async fn act<T>(

@@ -5,6 +5,8 @@
 //! | `set/<pin set>` | [`PinSetRecord`](super::records::PinSetRecord) | requests of release managers; completion |
 //! | `base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
 //! | `block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
+//! | `req/<pin set>/<package>/<version>` | [`RequiresRecord`](super::records::RequiresRecord) | requests that declare it; removed when nothing has the version |
+//! | `want/<pin set>/<chunk>` | [`WantChunk`](super::records::WantChunk) | imports; followed files; the candidates loop |
 //! | `ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
 //! | `gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `ro/`; then CI jobs that take it |
 //! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `ro/`, once, never changed |
@@ -39,10 +41,12 @@ use sha2::{Digest, Sha256};
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 11] = [
+pub const CONTROL_PREFIXES: [&str; 13] = [
     SET,
     BASE,
     BLOCK,
+    REQUIRES,
+    WANT,
     ROLLOUT,
     GATE,
     FILING,
@@ -59,6 +63,10 @@ pub const SET: &str = "set/";
 pub const BASE: &str = "base/";
 /// Blocked versions.
 pub const BLOCK: &str = "block/";
+/// What versions need.
+pub const REQUIRES: &str = "req/";
+/// Versions that wait for their trial.
+pub const WANT: &str = "want/";
 /// Rollouts.
 pub const ROLLOUT: &str = "ro/";
 /// Gates.
@@ -100,6 +108,40 @@ pub fn baseline(name: &PinSetName, chunk: usize) -> Key {
 pub fn block(name: &PinSetName, package: &PackageName, version: &Version) -> Key {
     let version = hex::encode(&Sha256::digest(version.as_str())[..8]);
     Key::new(format!("{BLOCK}{name}/{}/{version}", package.key_segment()))
+}
+
+/// What a version needs.
+pub fn requires(name: &PinSetName, package: &PackageName, version: &Version) -> Key {
+    let version = hex::encode(&Sha256::digest(version.as_str())[..8]);
+    Key::new(format!(
+        "{}{}/{version}",
+        requires_prefix(name),
+        package.key_segment()
+    ))
+}
+
+/// What the versions of a pin set need.
+pub fn requires_prefix(name: &PinSetName) -> String {
+    format!("{REQUIRES}{name}/")
+}
+
+/// A part of a queue.
+pub fn want(name: &PinSetName, chunk: usize) -> Key {
+    Key::new(format!("{}{chunk:04}", want_prefix(name)))
+}
+
+/// A queue.
+pub fn want_prefix(name: &PinSetName) -> String {
+    format!("{WANT}{name}/")
+}
+
+/// The pin set of a key that [`requires`] or [`want`] made.
+pub fn pin_set_of(key: &Key) -> Option<PinSetName> {
+    let text = key.as_str();
+    let rest = text
+        .strip_prefix(REQUIRES)
+        .or_else(|| text.strip_prefix(WANT))?;
+    rest.split_once('/')?.0.parse().ok()
 }
 
 /// A rollout.

@@ -11,6 +11,8 @@ use pinion_core::name::{
 };
 use pinion_core::pin::{Marker, PackageChange, Pin};
 use pinion_core::policy::Policy;
+use pinion_core::queue::Wanted;
+use pinion_core::requires::Requirement;
 use pinion_core::resolve::Hold;
 use pinion_core::rollout::Approval;
 use pinion_core::time::Timestamp;
@@ -173,6 +175,27 @@ pub struct BlockRecord {
     /// Who has asked for it to be lifted, too few so far, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lift_votes: Vec<Approval>,
+}
+
+/// What one version of a pin set needs of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequiresRecord {
+    /// Where.
+    pub pin_set: PinSetName,
+    /// The package.
+    pub package: PackageName,
+    /// The version.
+    pub version: Version,
+    /// What people said.
+    #[serde(default)]
+    pub declared: Vec<Requirement>,
+}
+
+/// A part of the versions that wait for their trial in a pin set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WantChunk {
+    /// The oldest first, over all parts.
+    pub wanted: Vec<Wanted>,
 }
 
 /// What remains of a draw key whose last environment has left, for as long as a rollout runs: its position

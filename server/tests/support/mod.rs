@@ -255,6 +255,39 @@ impl Server {
             .into_inner())
     }
 
+    /// Replaces the baseline, without trying anything.
+    pub async fn import_at_once(
+        &self,
+        name: &str,
+        content: &str,
+    ) -> Result<proto::ImportPinsResponse, Status> {
+        let request = proto::ImportPinsRequest {
+            name: name.to_owned(),
+            content: content.to_owned(),
+            newer_versions: proto::NewerVersions::TakeAtOnce.into(),
+            ..Default::default()
+        };
+        let response = self
+            .sets()
+            .import_pins(with_token(request, &self.manager))
+            .await?;
+        Ok(response.into_inner())
+    }
+
+    /// What waits in [`SET`], the oldest first.
+    pub async fn waiting(&self) -> Vec<proto::Wanted> {
+        let request = proto::ListWantedRequest {
+            pin_set: SET.to_owned(),
+            page_size: 1000,
+            ..Default::default()
+        };
+        let response = self
+            .sets()
+            .list_wanted(with_token(request, &self.manager))
+            .await;
+        response.expect("lists").into_inner().wanted
+    }
+
     pub async fn enroll(&self, reporting: bool, draw_key: &str) -> Environment {
         let request = proto::EnrollRequest {
             pin_set: SET.to_owned(),

@@ -9,9 +9,12 @@ use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
 use super::{
-    Unreadable, from_bump, from_change, from_ecosystem, from_policy, from_timestamp, name,
+    Unreadable, declared, from_bump, from_change, from_ecosystem, from_policy, from_timestamp,
+    name,
 };
-use crate::controller::{Following, Import, Resolve, Resolved, UnkeptLines};
+use crate::controller::{
+    Following, Import, NewerVersions, Planned, Resolve, Resolved, UnkeptLines,
+};
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
 
@@ -43,7 +46,14 @@ pub(crate) fn import(request: proto::ImportPinsRequest) -> Result<Import, Unread
         unkept_lines,
         supersede,
         validate_only,
+        newer_versions,
+        requires,
     } = request;
+    let newer = match proto::NewerVersions::try_from(newer_versions) {
+        Ok(proto::NewerVersions::TakeAtOnce) => NewerVersions::TakeAtOnce,
+        Ok(proto::NewerVersions::Try | proto::NewerVersions::Unspecified) => NewerVersions::Try,
+        Err(_) => return Err(Unreadable::new("newer_versions", "say try or take at once")),
+    };
     let unkept_lines = match proto::UnkeptLines::try_from(unkept_lines) {
         Ok(proto::UnkeptLines::KeepVerbatim) => UnkeptLines::KeepVerbatim,
         Ok(proto::UnkeptLines::Refuse | proto::UnkeptLines::Unspecified) => UnkeptLines::Refuse,
@@ -61,7 +71,29 @@ pub(crate) fn import(request: proto::ImportPinsRequest) -> Result<Import, Unread
         unkept_lines,
         supersede,
         validate_only,
+        newer,
+        requires: requires.into_iter().map(declared).collect(),
     })
+}
+
+/// What goes out in one rollout, and what it waits for.
+pub(crate) fn wanted(planned: &Planned) -> proto::Wanted {
+    let Planned {
+        wanted,
+        changes,
+        verdict,
+    } = planned;
+    let oldest = wanted.first();
+    let youngest = wanted.iter().filter_map(|one| one.published_at).max();
+    let since = wanted.iter().map(|one| one.since).min();
+    proto::Wanted {
+        changes: changes.iter().map(from_change).collect(),
+        wait_start_time: since.map(from_timestamp),
+        asked_by: oldest.map_or_else(String::new, |one| one.by.to_string()),
+        asked_in: oldest.map_or_else(String::new, |one| one.from.to_string()),
+        reason: verdict.words(),
+        publish_time: youngest.map(from_timestamp),
+    }
 }
 
 pub(crate) fn pin_set(

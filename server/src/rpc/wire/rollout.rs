@@ -14,7 +14,7 @@ use pinion_proto::v1 as proto;
 use super::{
     Unreadable, from_change, from_policy, from_timestamp, gate, name, pin_set, to_timestamp,
 };
-use crate::controller::{Candidate, GateStanding, NewRollout, Standing};
+use crate::controller::{Candidate, Declared, GateStanding, NewRollout, Standing};
 use crate::store::records::{FilingRecord, FilingState};
 
 pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRollout, Unreadable> {
@@ -25,6 +25,7 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         expected_revision,
         validate_only,
         security,
+        requires,
     } = request;
     Ok(NewRollout {
         pin_set: name("pin_set", &pin_set)?,
@@ -40,7 +41,14 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
             false => Lane::Ordinary,
         },
         origin: None,
+        reason: Reason::Created,
+        requires: requires.into_iter().map(declared).collect(),
     })
+}
+
+pub(crate) fn declared(requirement: proto::Requirement) -> Declared {
+    let proto::Requirement { package, needs } = requirement;
+    Declared { package, needs }
 }
 
 fn candidate(candidate: proto::Candidate) -> Result<Candidate, Unreadable> {
@@ -131,6 +139,8 @@ pub(crate) fn rollout(
         epoch_end_time: epoch.map(|epoch| from_timestamp(watched_until.unwrap_or(epoch.ends))),
         next_share: ahead.first().copied().unwrap_or(0.0),
         created_by: created_by.to_string(),
+        // What is known by pin set, not by rollout; whoever tells it puts it in.
+        requires: Vec::new(),
         source_commit: origin
             .as_ref()
             .map(|origin| origin.commit.clone())

@@ -106,7 +106,7 @@ mod tests {
             read("2026-11-24T09:30:00Z").as_deref(),
             Ok("2026-11-24T09:30:00Z")
         );
-        assert_eq!(read("9999w").as_deref(), Ok("1835-04-06T12:00:00Z"));
+        assert_eq!(read("9999w").as_deref(), Ok("1835-04-08T12:00:00Z"));
         assert!(read("yesterday").is_err());
     }
 }

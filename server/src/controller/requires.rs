@@ -204,7 +204,10 @@ pub(super) fn check_admission(
 ) -> Result<(), Refusal> {
     let name = &entry.stored.record.name;
     let requirements = with_declared(snapshot, name, declared);
-    let stays = |rollout: &&Arc<Rollout>| superseded.iter().all(|other| other.id != rollout.id);
+    // Of a rollout that is only played nobody gets anything.
+    let stays = |rollout: &&Arc<Rollout>| {
+        !rollout.is_shadow() && superseded.iter().all(|other| other.id != rollout.id)
+    };
     let open: Vec<&Arc<Rollout>> = snapshot.open_rollouts(name).iter().filter(stays).collect();
     if let Some(breach) = breaches(&entry.baseline, &requirements, changes).first() {
         let mut drawn: Vec<&[PackageChange]> =

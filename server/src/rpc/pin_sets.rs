@@ -5,10 +5,11 @@ use pinion_core::policy::Policy;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::pin_set_service_server::PinSetService;
 use pinion_proto::v1::{
-    CreatePinSetRequest, CreatePinSetResponse, DropWantedRequest, DropWantedResponse, FreezePinSetRequest, FreezePinSetResponse,
-    GetPinSetRequest, GetPinSetResponse, ImportPinsRequest, ImportPinsResponse, LiftBlockRequest,
-    LiftBlockResponse, ListBlocksRequest, ListBlocksResponse, ListPinSetsRequest,
-    ListPinSetsResponse, ListWantedRequest, ListWantedResponse, ResolvePolicyRequest, ResolvePolicyResponse, UnfreezePinSetRequest,
+    CreatePinSetRequest, CreatePinSetResponse, DropWantedRequest, DropWantedResponse,
+    FreezePinSetRequest, FreezePinSetResponse, GetPinSetRequest, GetPinSetResponse,
+    ImportPinsRequest, ImportPinsResponse, LiftBlockRequest, LiftBlockResponse, ListBlocksRequest,
+    ListBlocksResponse, ListPinSetsRequest, ListPinSetsResponse, ListWantedRequest,
+    ListWantedResponse, ResolvePolicyRequest, ResolvePolicyResponse, UnfreezePinSetRequest,
     UnfreezePinSetResponse, UpdatePinSetRequest, UpdatePinSetResponse,
 };
 use tonic::{Request, Response, Status};

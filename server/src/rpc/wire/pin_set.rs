@@ -9,8 +9,7 @@ use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 
 use super::{
-    Unreadable, declared, from_bump, from_change, from_ecosystem, from_policy, from_timestamp,
-    name,
+    Unreadable, declared, from_bump, from_change, from_ecosystem, from_policy, from_timestamp, name,
 };
 use crate::controller::{
     Following, Import, NewerVersions, Planned, Resolve, Resolved, UnkeptLines,

@@ -27,6 +27,10 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         security,
         requires,
     } = request;
+    let (lane, reason) = match security {
+        true => (Lane::Security, Reason::CreatedForSecurity),
+        false => (Lane::Ordinary, Reason::Created),
+    };
     Ok(NewRollout {
         pin_set: name("pin_set", &pin_set)?,
         candidates: candidates
@@ -36,12 +40,9 @@ pub(crate) fn new_rollout(request: proto::CreateRolloutRequest) -> Result<NewRol
         allow_downgrade,
         expected_revision,
         validate_only,
-        lane: match security {
-            true => Lane::Security,
-            false => Lane::Ordinary,
-        },
+        lane,
         origin: None,
-        reason: Reason::Created,
+        reason,
         requires: requires.into_iter().map(declared).collect(),
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -15,10 +15,8 @@ use crate::config::{self, Config};
 use crate::controller::{Controller, Parts, Refusal};
 use crate::forge::{self, Registry};
 use crate::loops::Wake;
-use crate::loops::candidates::Candidates;
-use crate::loops::filing::Filing;
-use crate::loops::promotion::Promotion;
-use crate::loops::sources::Sources;
+use crate::loops::follow;
+use crate::loops::lead::Lead;
 use crate::metrics::{self, Metrics};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
@@ -87,6 +85,34 @@ impl Default for World {
     }
 }
 
+/// The store of a server.
+#[derive(Debug)]
+enum Opened {
+    /// Nobody else can write to it.
+    Alone(Arc<SledStore>),
+    /// Other servers use it too.
+    Shared(Arc<dyn Store>),
+}
+
+impl Opened {
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Alone(store) => Arc::clone(store) as Arc<dyn Store>,
+            Self::Shared(store) => Arc::clone(store),
+        }
+    }
+}
+
+/// The embedded store in the data directory.
+async fn open_sled(config: &Config) -> Result<Arc<SledStore>, store::Error> {
+    let dir = config.data_dir.join("store");
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
+    let store = opened
+        .await
+        .map_err(|error| store::Error::Unavailable(error.to_string()))??;
+    Ok(Arc::new(store))
+}
+
 /// A server that runs.
 #[derive(Debug)]
 pub struct App {
@@ -96,11 +122,13 @@ pub struct App {
     pub controller: Arc<Controller>,
     /// The secret of the first admin token, if this start made it.
     pub first_admin: Option<String>,
-    store: Arc<SledStore>,
+    opened: Opened,
     stopping: CancellationToken,
     loops: CancellationToken,
     server: JoinSet<()>,
     tasks: JoinSet<()>,
+    followed: CancellationToken,
+    following: JoinSet<()>,
 }
 
 impl App {
@@ -109,33 +137,44 @@ impl App {
     /// # Errors
     /// If anything it needs cannot be had.
     pub async fn start(config: &Config, world: World) -> Result<Self, Error> {
+        config.validate()?;
+        let opened = Opened::Alone(open_sled(config).await?);
+        Self::start_on(opened, config, world).await
+    }
+
+    /// Starts a server beside others on a store that they share.
+    ///
+    /// # Errors
+    /// If anything it needs cannot be had.
+    pub async fn start_beside(
+        store: Arc<dyn Store>,
+        config: &Config,
+        world: World,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        Self::start_on(Opened::Shared(store), config, world).await
+    }
+
+    async fn start_on(opened: Opened, config: &Config, world: World) -> Result<Self, Error> {
         let World {
             clock,
             random,
             exporter,
             is_simulated,
         } = world;
-        config.validate()?;
         let tls = config
             .tls
             .as_ref()
             .map(|tls| serve::tls(&tls.certificate, &tls.key))
             .transpose()?;
-        let dir = config.data_dir.join("store");
-        let opened =
-            tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
-        let store = Arc::new(
-            opened
-                .await
-                .map_err(|error| store::Error::Unavailable(error.to_string()))??,
-        );
+        let is_shared = matches!(opened, Opened::Shared(_));
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing, wake_sources) =
             (Wake::default(), Wake::default(), Wake::default());
         let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
         let parts = Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: opened.store(),
             clock,
             random,
             metrics: Arc::clone(&metrics),
@@ -145,21 +184,39 @@ impl App {
             forges,
             public_url: config.public_url.clone(),
             to_promotion,
+            shared: is_shared,
         };
-        let (controller, inbox) = Controller::load(parts).await?;
-        let promotion =
-            Promotion::load(Arc::clone(&controller), inbox, commands, wake_promotion).await?;
-        let promotion = if is_simulated {
-            promotion.only_when_asked()
-        } else {
-            promotion
-        };
-        let filing = Filing::new(Arc::clone(&controller), wake_filing);
-        let sources = Sources::new(
-            Arc::clone(&controller),
-            wake_sources,
-            Duration::from_secs(config.follow_interval_s),
+        let (controller, follower) = Controller::load(parts).await?;
+        let (stopping, loops, followed) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
         );
+        let (mut tasks, mut following) = (JoinSet::new(), JoinSet::new());
+        following.spawn(follow::follow(
+            Arc::clone(&controller),
+            follower,
+            followed.clone(),
+        ));
+        if is_shared {
+            tasks.spawn(follow::keep_up(Arc::clone(&controller), loops.clone()));
+        }
+        let lead = Lead {
+            controller: Arc::clone(&controller),
+            commands,
+            wake_promotion,
+            wake_filing,
+            wake_sources,
+            follow_interval: Duration::from_secs(config.follow_interval_s),
+            only_when_asked: is_simulated,
+        };
+        let (first, led) = oneshot::channel();
+        tasks.spawn(lead.run(loops.clone(), first));
+        if !is_shared {
+            // A server that is alone and cannot lead is none.
+            let stopped = |_| store::Error::Unavailable("the loops have stopped".to_owned());
+            led.await.map_err(stopped)??;
+        }
         let first_admin = controller.first_admin().await?;
 
         let listener = TcpListener::bind(config.listen)
@@ -172,7 +229,6 @@ impl App {
             address: config.listen,
             cause,
         })?;
-        let (stopping, loops) = (CancellationToken::new(), CancellationToken::new());
         let (grpc, health) = rpc::routes(Arc::clone(&controller)).await;
         let surroundings = Surroundings {
             public_url: config.public_url.clone(),
@@ -194,26 +250,33 @@ impl App {
             }
             drop(health);
         });
-        let mut tasks = JoinSet::new();
-        tasks.spawn(promotion.run(loops.clone()));
-        tasks.spawn(filing.run(loops.clone()));
-        tasks.spawn(sources.run(loops.clone()));
-        tasks.spawn(Candidates::new(Arc::clone(&controller)).run(loops.clone()));
         Ok(Self {
             address,
             controller,
             first_admin,
-            store,
+            opened,
             stopping,
             loops,
             server,
             tasks,
+            followed,
+            following,
         })
     }
 
     /// Waits until the store has failed, and says why: the process should end and start again.
     pub fn store_failed(&self) -> impl Future<Output = String> + Send + use<> {
-        self.store.failed()
+        let failed = match &self.opened {
+            Opened::Alone(store) => Some(store.failed()),
+            // It comes back; until then what is known is served.
+            Opened::Shared(_) => None,
+        };
+        async move {
+            match failed {
+                Some(failed) => failed.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops without cutting anybody off: no new connections, then no new decisions, then the store.
@@ -222,7 +285,11 @@ impl App {
         while self.server.join_next().await.is_some() {}
         self.loops.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.followed.cancel();
+        while self.following.join_next().await.is_some() {}
         self.controller.metrics.shutdown();
-        self.store.close().await;
+        if let Opened::Alone(store) = &self.opened {
+            store.close().await;
+        }
     }
 }

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
-use pinion_core::evidence::Ordinal;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
 use pinion_core::rollout::Rollout;
 use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
-use tokio::sync::{RwLock, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::PublicUrl;
@@ -22,12 +23,14 @@ use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::snapshot::Snapshot;
-use crate::store::records::{JournalRecord, Role};
+use crate::snapshot::{Follower, Snapshot};
+use crate::store::records::{AskRecord, Role, ServerRecord, decode, encode};
 use crate::store::{
-    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, TXN_ITEMS_MAX,
-    Transaction, keys,
+    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys,
 };
+
+/// Records that one transaction of ours may change, at most; the head and a lease may come to them.
+pub(crate) const DRAFT_ITEMS_MAX: usize = 100;
 
 mod approvals;
 mod audit;
@@ -46,7 +49,9 @@ mod pin_sets;
 mod pins;
 mod policies;
 mod queue;
+pub(crate) mod race;
 mod refusal;
+mod replicas;
 mod requires;
 mod rollouts;
 mod sources;
@@ -62,40 +67,23 @@ pub use figures::FiguresQuery;
 pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
+pub(crate) use outcomes::{Journaled, SEEN_DAYS, order};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
-pub(crate) use outcomes::{SEEN_DAYS, order};
 pub use pin_sets::{Import, Imported, NewerVersions, UnkeptLines};
+pub use pinion_core::ask::{MissingApprovals, Verb};
+pub use pinion_core::standing::Standing;
 pub(crate) use pins::changes_in_words;
 pub use pins::{Explained, Explanation, PinsAnswer, PinsQuery};
 pub use policies::{Resolve, Resolved};
 pub use queue::{Planned, Verdict};
 pub use refusal::Refusal;
+pub(crate) use replicas::unconditional;
 pub use requires::Declared;
-pub use rollouts::{Candidate, MissingApprovals, NewRollout, Standing, Verb};
+pub use rollouts::{Candidate, NewRollout};
 pub(crate) use rollouts::{Exposure as NotedExposure, Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};
-
-/// A journal record that is durable, on its way to the fold.
-#[derive(Debug)]
-pub struct Journaled {
-    /// Its key.
-    pub key: Key,
-    /// The revision of its commit.
-    pub revision: Revision,
-    /// What it holds.
-    pub record: JournalRecord,
-}
-
-/// What requests leave for the promotion loop.
-#[derive(Debug)]
-pub struct Inbox {
-    /// Journal records that are durable.
-    pub journaled: mpsc::UnboundedReceiver<Journaled>,
-    /// Draw keys that pulled pins.
-    pub pulls: mpsc::UnboundedReceiver<Ordinal>,
-}
 
 /// What every request works on.
 pub struct Controller {
@@ -104,8 +92,22 @@ pub struct Controller {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<Metrics>,
     snapshot: ArcSwap<Snapshot>,
+    /// The revision up to which control records are shown.
+    shown: watch::Sender<Revision>,
     /// Held while a control record is read, committed and shown, so that one process does not conflict with itself.
     writer: tokio::sync::Mutex<()>,
+    /// The last control transaction that the holder of `writer` knows of.
+    known_head: AtomicU64,
+    /// Whether other servers may write to the store too.
+    shared: bool,
+    /// When this process started, by its monotonic clock.
+    started: Instant,
+    /// When what is shown was last known to be everything.
+    fresh: Mutex<Instant>,
+    /// The token of the lease, while this server leads.
+    fence: ArcSwapOption<Condition>,
+    /// What was asked here of the server that leads, and waits for its answer.
+    asks: AtomicU64,
     /// Held while waiting versions are started, so that none is started twice.
     starting: tokio::sync::Mutex<()>,
     /// Rises when the snapshot or what is known of a rollout changes.
@@ -124,7 +126,7 @@ pub struct Controller {
     /// Forges that said that something has happened there.
     spoken: Mutex<BTreeSet<ForgeName>>,
     wake_sources: Wake,
-    pulls: mpsc::UnboundedSender<Ordinal>,
+    pulls: outcomes::Pulls,
     to_promotion: mpsc::Sender<Command>,
 }
 
@@ -159,39 +161,46 @@ pub struct Parts {
     pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
     pub to_promotion: mpsc::Sender<Command>,
+    /// Whether other servers may write to the store too.
+    pub shared: bool,
 }
 
 impl Controller {
-    /// A controller with everything that the store holds, and the way by which journal records reach the fold.
+    /// A controller with everything that the store holds, and who keeps it so.
     ///
     /// # Errors
     /// If a record cannot be read.
-    pub async fn load(parts: Parts) -> Result<(Arc<Self>, Inbox), Error> {
-        let mut snapshot = Snapshot::default();
-        for prefix in keys::CONTROL_PREFIXES {
-            let entries = read_all(parts.store.as_ref(), prefix).await?;
-            let revision = entries
-                .iter()
-                .map(|entry| entry.modified)
-                .max()
-                .unwrap_or(0);
-            snapshot.apply(&entries, &[], revision)?;
-        }
-        snapshot.reassemble();
-        let process = number_of_process(parts.store.as_ref()).await?;
-        let (journal, journaled) = outcomes::Journal::load(parts.store.as_ref()).await?;
-        let (pulls, pulled) = mpsc::unbounded_channel();
+    pub(crate) async fn load(parts: Parts) -> Result<(Arc<Self>, Follower), Error> {
+        relocate(parts.store.as_ref()).await?;
+        let (process, _) = claim_number(parts.store.as_ref()).await?;
+        let (now, started) = (parts.clock.now(), Instant::now());
+        let server = ServerRecord {
+            process,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: now,
+            at: now,
+            mark: 0,
+        };
+        let (follower, snapshot) =
+            Follower::start(Arc::clone(&parts.store), server, started).await?;
         let controller = Self {
             store: parts.store,
             clock: parts.clock,
             random: parts.random,
             metrics: parts.metrics,
+            shown: watch::Sender::new(snapshot.revision),
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: tokio::sync::Mutex::new(()),
+            known_head: AtomicU64::new(0),
+            shared: parts.shared,
+            started,
+            fresh: Mutex::new(started),
+            fence: ArcSwapOption::empty(),
+            asks: AtomicU64::new(0),
             starting: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
             process,
-            journal,
+            journal: outcomes::Journal::default(),
             standings: ArcSwap::default(),
             last_uses: Mutex::default(),
             wake_promotion: parts.wake_promotion,
@@ -201,16 +210,10 @@ impl Controller {
             followings: sources::Followings::default(),
             spoken: Mutex::default(),
             wake_sources: parts.wake_sources,
-            pulls,
+            pulls: outcomes::Pulls::default(),
             to_promotion: parts.to_promotion,
         };
-        Ok((
-            Arc::new(controller),
-            Inbox {
-                journaled,
-                pulls: pulled,
-            },
-        ))
+        Ok((Arc::new(controller), follower))
     }
 
     /// What is served now.
@@ -233,9 +236,12 @@ impl Controller {
         self.changed.send_modify(|n| *n += 1);
     }
 
-    /// What is known of each open rollout, as of the last tick.
+    /// What is known of each open rollout, as of the last tick of the server that leads.
     pub fn standing(&self, id: &RolloutId) -> Option<Arc<Standing>> {
-        self.standings.load().get(id).cloned()
+        match self.leads() {
+            true => self.standings.load().get(id).cloned(),
+            false => self.snapshot().standing(id).cloned(),
+        }
     }
 
     pub(crate) fn show_standings(&self, standings: HashMap<RolloutId, Arc<Standing>>) {
@@ -245,56 +251,64 @@ impl Controller {
         }
     }
 
-    /// Waits for the right to change control records.
+    /// Waits for the right to change control records, on what is true then.
     pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.writer.lock().await
+        let guard = self.writer.lock().await;
+        self.catch_up().await;
+        self.known_head
+            .store(self.snapshot().head(), Ordering::Relaxed);
+        guard
     }
 
-    /// Commits what was made on the present snapshot, and shows it. The caller holds the lock.
+    /// Commits what was made on the present snapshot, on the condition that no control record has changed since, and
+    /// waits until it is shown. The caller holds the lock.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if another process was faster.
-    pub(crate) async fn commit(&self, draft: Draft) -> Result<Revision, Refusal> {
+    /// [`Refusal::Raced`] if another server was faster.
+    pub(crate) async fn commit(&self, mut draft: Draft) -> Result<Revision, Refusal> {
+        draft.check()?;
+        let head = self.known_head.load(Ordering::Relaxed);
+        let next = encode(&head);
+        match head {
+            0 => draft.create(keys::head(), next),
+            head => draft.replace(keys::head(), head, next),
+        }
+        let revision = self.write(draft).await?;
+        self.known_head.store(revision, Ordering::Relaxed);
+        Ok(revision)
+    }
+
+    /// Commits what depends on nothing but what it names, and waits until it is shown.
+    ///
+    /// # Errors
+    /// [`Refusal::Raced`] if another request was faster.
+    pub(crate) async fn commit_alone(&self, draft: Draft) -> Result<Revision, Refusal> {
+        draft.check()?;
+        self.write(draft).await
+    }
+
+    async fn write(&self, draft: Draft) -> Result<Revision, Refusal> {
         let Draft {
             conditions,
             operations,
         } = draft;
-        if operations.len().max(conditions.len()) > TXN_ITEMS_MAX {
-            return Err(Refusal::Exhausted {
-                cause: format!(
-                    "{} records would change at once, and {TXN_ITEMS_MAX} may",
-                    operations.len()
-                ),
-                hint: "do it in smaller steps".to_owned(),
-            });
-        }
         let transaction = Transaction {
             conditions,
-            operations: operations.clone(),
+            operations,
         };
         match self.store.commit(transaction).await? {
-            Commit::Conflict => Err(Refusal::Stale {
-                what: "the record".to_owned(),
-                now: "changed by another request meanwhile".to_owned(),
-            }),
+            Commit::Conflict => {
+                race::note();
+                Err(Refusal::Raced)
+            }
             Commit::Done(revision) => {
-                let mut next = Snapshot::clone(&self.snapshot.load());
-                let (puts, deletes) = split(operations, revision);
-                next.apply(&puts, &deletes, revision)?;
-                self.snapshot.store(Arc::new(next));
-                self.note_change();
+                self.wait_until_shown(revision).await;
                 Ok(revision)
             }
         }
     }
 
-    /// Notes that a draw key pulled pins; the loop makes it durable.
-    pub(crate) fn note_poll(&self, ordinal: Ordinal) {
-        // Without the loop nothing is decided, so nothing is missed.
-        let _ = self.pulls.send(ordinal);
-    }
-
-    /// Asks the promotion loop for a step, and waits until it is durable.
+    /// Asks the promotion loop for a step, here or where it runs, and waits until it is durable.
     pub(crate) async fn ask_promotion(
         &self,
         rollout: RolloutId,
@@ -303,6 +317,18 @@ impl Controller {
         words: String,
         expected_revision: u64,
     ) -> Result<Arc<Rollout>, Refusal> {
+        if self.shared && !self.leads() {
+            let ask = AskRecord {
+                rollout,
+                verb,
+                actor,
+                words,
+                expected_revision,
+                at: self.clock.now(),
+                answer: None,
+            };
+            return self.ask_leader(ask).await;
+        }
         let (answer, answered) = oneshot::channel();
         let ask = Ask {
             rollout,
@@ -333,8 +359,19 @@ impl Controller {
         self.wake_promotion.wake();
     }
 
-    /// Notes that something has happened on a forge: its files are read and its changes looked at soon.
-    pub(crate) fn forge_spoke(&self, forge: &ForgeName) {
+    /// Notes that something has happened on a forge: its files are read and its changes looked at soon, by the server
+    /// that leads.
+    pub(crate) async fn forge_spoke(&self, forge: &ForgeName) -> Result<(), Refusal> {
+        self.note_spoken(forge);
+        if self.shared && !self.leads() {
+            let mut draft = Draft::default();
+            draft.put(keys::spoken(forge), encode(&self.clock.now()));
+            self.commit_alone(draft).await?;
+        }
+        Ok(())
+    }
+
+    fn note_spoken(&self, forge: &ForgeName) {
         let spoken = self.spoken.lock();
         spoken
             .unwrap_or_else(PoisonError::into_inner)
@@ -354,23 +391,6 @@ impl Controller {
     }
 }
 
-/// Operations as the entries and keys that the snapshot takes.
-fn split(operations: Vec<Operation>, revision: Revision) -> (Vec<Entry>, Vec<Key>) {
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
-    for operation in operations {
-        match operation {
-            Operation::Put(key, value) => puts.push(Entry {
-                key,
-                value,
-                created: revision,
-                modified: revision,
-            }),
-            Operation::Delete(key) => deletes.push(key),
-        }
-    }
-    (puts, deletes)
-}
-
 /// A transaction in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -385,6 +405,18 @@ impl Draft {
 
     pub(crate) const fn len(&self) -> usize {
         self.operations.len()
+    }
+
+    /// Whether it fits into one transaction.
+    fn check(&self) -> Result<(), Refusal> {
+        let changes = self.operations.len();
+        if changes.max(self.conditions.len()) <= DRAFT_ITEMS_MAX {
+            return Ok(());
+        }
+        Err(Refusal::Exhausted {
+            cause: format!("{changes} records would change at once, and {DRAFT_ITEMS_MAX} may"),
+            hint: "do it in smaller steps".to_owned(),
+        })
     }
 
     pub(crate) fn require(&mut self, condition: Condition) {
@@ -429,27 +461,49 @@ pub(crate) async fn read_all(store: &dyn Store, prefix: &str) -> Result<Vec<Entr
     }
 }
 
-/// A number that no process before had: journal keys with it are ours alone.
-async fn number_of_process(store: &dyn Store) -> Result<u64, Error> {
+/// A number that nobody had before, for keys that are to be its holder's alone, and the revision at which it was claimed.
+pub(crate) async fn claim_number(store: &dyn Store) -> Result<(u64, Revision), Error> {
     let key = keys::next_process();
     loop {
         let found = store.get(&key).await?;
         let (condition, number) = match &found {
             Some(entry) => (
                 Condition::Modified(key.clone(), entry.modified),
-                crate::store::records::decode(&key, &entry.value)?,
+                decode(&key, &entry.value)?,
             ),
             None => (Condition::Absent(key.clone()), 1u64),
         };
-        let next = Operation::Put(key.clone(), crate::store::records::encode(&(number + 1)));
+        let next = Operation::Put(key.clone(), encode(&(number + 1)));
         let claim = Transaction {
             conditions: vec![condition],
             operations: vec![next],
         };
-        if let Commit::Done(_) = store.commit(claim).await? {
-            return Ok(number);
+        if let Commit::Done(revision) = store.commit(claim).await? {
+            return Ok((number, revision));
         }
     }
+}
+
+/// Puts control records where they are now, of a store whose last server had them elsewhere.
+async fn relocate(store: &dyn Store) -> Result<(), Error> {
+    for family in keys::MOVED {
+        let prefix = format!("{family}/");
+        loop {
+            let page = store.page(&prefix, None, DRAFT_ITEMS_MAX / 2).await?;
+            if page.entries.is_empty() {
+                break;
+            }
+            let operations = page.entries.into_iter().flat_map(|entry| {
+                let moved = Key::new(format!("{}{}", keys::CONTROL, entry.key));
+                [
+                    Operation::Put(moved, entry.value),
+                    Operation::Delete(entry.key),
+                ]
+            });
+            store.commit(unconditional(operations.collect())).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Who asks, once that is known.
@@ -499,6 +553,3 @@ impl Identity {
         }
     }
 }
-
-/// Held by a request that journals, so that a tick can wait until every acknowledged record is on its way.
-pub(crate) type Gate = RwLock<()>;

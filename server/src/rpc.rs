@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use pinion_proto::v1::admin_service_server::AdminServiceServer;
 use pinion_proto::v1::audit_service_server::AuditServiceServer;
 use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
@@ -23,6 +23,7 @@ use tonic_health::server::HealthReporter;
 use crate::controller::Controller;
 
 mod admin;
+pub(crate) mod again;
 mod audit;
 mod deadline;
 mod environments;
@@ -72,7 +73,9 @@ impl Rpc {
 /// # Panics
 /// Never: the descriptor set was made by the build.
 pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
-    let rpc = Rpc { controller };
+    let rpc = Rpc {
+        controller: Arc::clone(&controller),
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pinion_proto::FILE_DESCRIPTOR_SET)
@@ -106,5 +109,8 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(FigureServiceServer))
         .add_service(service!(AdminServiceServer));
     let routes = routes.prepare().into_axum_router();
-    (routes.layer(from_fn(deadline::kept)), health)
+    let routes = routes
+        .layer(from_fn_with_state(controller, again::until_won))
+        .layer(from_fn(deadline::kept));
+    (routes, health)
 }

@@ -1,11 +1,13 @@
 //! What is served: the control records in memory, swapped whole when a commit is durable.
 //!
 //! A projection of the store: the same [`Snapshot::apply`] takes the entries found at start and those of
-//! every commit. Nothing is written here that is not in the store.
+//! every commit, ours and others', in the order of their revisions. Nothing is written here that is not in the store.
 
 mod candidates;
+mod follow;
 
 pub(crate) use candidates::known;
+pub(crate) use follow::{Follower, News};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,14 +24,15 @@ use pinion_core::queue::Wanted;
 use pinion_core::requires::Requirements;
 use pinion_core::resolve::Subject;
 use pinion_core::rollout::Rollout;
+use pinion_core::standing::Standing;
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 use serde::de::DeserializeOwned;
 
 use crate::store::keys;
 use crate::store::records::{
-    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord, PinSetRecord,
-    RequiresRecord, TokenRecord, WantChunk, decode,
+    AskRecord, BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord,
+    PinSetRecord, RequiresRecord, ServerRecord, StandingRecord, TokenRecord, WantChunk, decode,
 };
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -130,6 +133,11 @@ pub struct Snapshot {
     returning: imbl::OrdSet<(PinSetName, RolloutId)>,
     /// Positions of those who have left, by rollout.
     left: imbl::OrdMap<(RolloutId, Ordinal), f64>,
+    /// The revision of the last control transaction.
+    head: Revision,
+    asks: imbl::OrdMap<Key, Stored<AskRecord>>,
+    standings: imbl::OrdMap<RolloutId, Arc<Standing>>,
+    servers: imbl::OrdMap<u64, Arc<ServerRecord>>,
 }
 
 /// The open rollouts of a pin set.
@@ -214,6 +222,18 @@ impl Snapshot {
         } else if text.starts_with(keys::DRAW_KEY) {
             self.ordinals
                 .insert(key.clone(), decode(key, &entry.value)?);
+        } else if text.starts_with(keys::ASK) {
+            self.asks.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::STANDING) {
+            let StandingRecord { standing } = decode(key, &entry.value)?;
+            if let Some(rollout) = keys::rollout_of_standing(key) {
+                self.standings.insert(rollout, Arc::new(standing));
+            }
+        } else if text.starts_with(keys::SERVER) {
+            let server: ServerRecord = decode(key, &entry.value)?;
+            self.servers.insert(server.process, Arc::new(server));
+        } else if *key == keys::head() {
+            self.head = entry.modified;
         }
         Ok(())
     }
@@ -276,6 +296,13 @@ impl Snapshot {
         self.requires.remove(key);
         self.wants.remove(key);
         self.ordinals.remove(key);
+        self.asks.remove(key);
+        if let Some(rollout) = keys::rollout_of_standing(key) {
+            self.standings.remove(&rollout);
+        }
+        if let Some(process) = keys::process_of_server(key) {
+            self.servers.remove(&process);
+        }
         if let Some(id) = key
             .as_str()
             .strip_prefix(keys::ENVIRONMENT)
@@ -440,6 +467,43 @@ impl Snapshot {
                     .is_none_or(|rollout| !rollout.record.state.is_open())
             })
             .map(|(rollout, ordinal)| keys::left(rollout, *ordinal))
+    }
+
+    /// The revision of the last control transaction; 0 before the first.
+    pub const fn head(&self) -> Revision {
+        self.head
+    }
+
+    /// What was asked of rollouts at servers that do not lead, the oldest first.
+    pub fn asks(&self) -> Vec<(&Key, &Stored<AskRecord>)> {
+        let mut asks: Vec<_> = self.asks.iter().collect();
+        asks.sort_by_key(|(key, ask)| (ask.record.at, *key));
+        asks
+    }
+
+    /// Something that was asked of a rollout at a server that does not lead.
+    pub fn ask(&self, key: &Key) -> Option<&Stored<AskRecord>> {
+        self.asks.get(key)
+    }
+
+    /// How an open rollout fares, as the server that leads told.
+    pub fn standing(&self, rollout: &RolloutId) -> Option<&Arc<Standing>> {
+        self.standings.get(rollout)
+    }
+
+    /// Rollouts of which the server that leads told how they fare.
+    pub fn standings(&self) -> impl Iterator<Item = (&RolloutId, &Arc<Standing>)> {
+        self.standings.iter()
+    }
+
+    /// What a server last said of itself.
+    pub fn server(&self, process: u64) -> Option<&Arc<ServerRecord>> {
+        self.servers.get(&process)
+    }
+
+    /// Servers that have said that they run, and not that they stop.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<ServerRecord>> {
+        self.servers.values()
     }
 
     /// A token by its key.

@@ -24,7 +24,7 @@ use futures_util::stream::BoxStream;
 pub type Revision = u64;
 
 /// Conditions and operations of one transaction, each at most this many.
-pub const TXN_ITEMS_MAX: usize = 100;
+pub const TXN_ITEMS_MAX: usize = 110;
 /// The largest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// The largest value, in bytes.

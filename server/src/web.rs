@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{
@@ -14,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, OVER, Refusal};
 use crate::metrics::Gauges;
-use crate::store::records::FilingState;
+use crate::rpc;
+use crate::store::records::{FilingState, RefusalKind};
 
 use dashboard::Dashboard;
 
@@ -41,6 +43,7 @@ pub fn routes(
     stopping: CancellationToken,
 ) -> Router {
     let dashboard = Dashboard::new(Arc::clone(&controller), surroundings, stopping.clone());
+    let until_won = from_fn_with_state(Arc::clone(&controller), rpc::again::until_won);
     Router::new()
         .route("/pin-sets/{pin_set}/constraints.txt", get(constraints_txt))
         .route("/hooks/{forge}", post(hooks::hook))
@@ -51,7 +54,7 @@ pub fn routes(
             controller,
             stopping,
         })
-        .merge(dashboard::routes(dashboard))
+        .merge(dashboard::routes(dashboard).layer(until_won))
         .merge(grpc)
         .fallback(nothing)
 }
@@ -114,20 +117,19 @@ async fn constraints_txt(
 }
 
 /// The status of a refusal.
-const fn status_of(refusal: &Refusal) -> StatusCode {
-    match refusal {
-        Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-        Refusal::WrongRole { .. } | Refusal::OtherPinSet { .. } | Refusal::NotApprover { .. } => {
-            StatusCode::FORBIDDEN
+fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal.kind().0 {
+        RefusalKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Invalid => StatusCode::BAD_REQUEST,
+        RefusalKind::Unavailable | RefusalKind::Damaged | RefusalKind::Internal => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
-        Refusal::NotFound { .. } => StatusCode::NOT_FOUND,
-        Refusal::Invalid { .. } => StatusCode::BAD_REQUEST,
-        Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::Exists { .. }
-        | Refusal::Stale { .. }
-        | Refusal::Precondition { .. }
-        | Refusal::IllegalStep(_) => StatusCode::CONFLICT,
-        Refusal::Exhausted { .. } => StatusCode::TOO_MANY_REQUESTS,
+        RefusalKind::Exists | RefusalKind::Stale | RefusalKind::Precondition => {
+            StatusCode::CONFLICT
+        }
+        RefusalKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
     }
 }
 
@@ -172,12 +174,13 @@ async fn readyz(State(web): State<Web>) -> Response {
     if web.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    if !web.controller.is_folding() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the promotion loop has stopped\n",
-        )
-            .into_response();
+    // It goes on serving what it knows: without it, and others that are cut off as well, nobody had pins.
+    if let Some(age) = web.controller.staleness() {
+        let text = format!(
+            "ready; cut off from the store, serving what was known {} s ago\n",
+            age.as_secs()
+        );
+        return text.into_response();
     }
     "ready\n".into_response()
 }

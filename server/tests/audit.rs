@@ -200,7 +200,7 @@ async fn whoever_changed_a_record_is_found_and_the_record_is_named() {
     let reading = async move {
         let log = read(&path, &format!("log/{under}/")).await;
         let cells = read(&path, &format!("obs/{under}/00001/")).await;
-        let rollout = read(&path, &format!("ro/{under}")).await;
+        let rollout = read(&path, &format!("c/ro/{under}")).await;
         (log, cells[0].clone(), rollout[0].clone())
     };
     let (mut server, (entries, (cells, ten), (rollout_key, rollout))) =

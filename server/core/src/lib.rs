@@ -4,6 +4,7 @@
 //! Nothing here waits, asks what time it is, draws at random, logs, or reads a file. Simulations follow from
 //! the seed that they are given.
 
+pub mod ask;
 pub mod audit;
 pub mod calendar;
 pub mod clearance;
@@ -35,6 +36,7 @@ pub mod resolve;
 pub mod rollout;
 pub mod simulation;
 pub mod source_file;
+pub mod standing;
 pub mod state;
 pub mod time;
 pub mod version;

@@ -3,8 +3,7 @@
 use pinion_core::name::Approver;
 use pinion_core::rollout::{ApprovalError, Rollout};
 
-use super::rollouts::{MissingApprovals, Verb};
-use super::{Identity, Refusal};
+use super::{Identity, MissingApprovals, Refusal, Verb};
 use crate::store::records::Role;
 
 /// Roles whose names mean the role, and no token that is called so.

@@ -107,7 +107,8 @@ impl Controller {
         };
         draft.create(keys::environment(&id), encode(&environment));
         draft.create(token_key, encode(&token));
-        self.commit(draft).await?;
+        // Many enrol at once, and none of them depends on another.
+        self.commit_alone(draft).await?;
         Ok((environment, secret))
     }
 

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pinion_core::evidence::Order;
+use pinion_core::evidence::{Order, Ordinal};
 use pinion_core::name::RolloutId;
 use pinion_core::outcome::Outcome;
 use pinion_core::time::Timestamp;
@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Controller, Gate, Identity, Journaled, Refusal};
+use super::{Controller, Identity, Refusal};
 use crate::snapshot::subject;
 use crate::store::records::{
     EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen,
 };
-use crate::store::{Commit, Condition, Error, Operation, Store, Transaction, keys};
+use crate::store::{Commit, Condition, Error, Key, Operation, Revision, Transaction, keys};
 
 /// Reports of one batch, at most.
 pub const REPORTS_MAX: usize = 100;
@@ -32,6 +32,8 @@ const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 const AHEAD_MAX: Duration = Duration::from_secs(86_400);
 /// For how many days report ids are remembered.
 pub(crate) const SEEN_DAYS: i64 = 9;
+/// Pulls of one journal record.
+const PULLS: usize = 500;
 /// Journal records that wait for the fold, at most; beyond it reports are refused until it has caught up.
 const BACKLOG_MAX: u64 = 10_000;
 
@@ -55,15 +57,41 @@ pub struct Taken {
     pub repeated: u32,
 }
 
-/// The way of reports from the request to the fold.
+/// A journal record that is durable and not counted yet.
 #[derive(Debug)]
+pub(crate) struct Journaled {
+    /// Its key.
+    pub(crate) key: Key,
+    /// The revision of its commit.
+    pub(crate) revision: Revision,
+    /// What it holds.
+    pub(crate) record: JournalRecord,
+}
+
+/// What this process has journaled.
+#[derive(Debug, Default)]
 pub(super) struct Journal {
     sequence: AtomicU64,
+    /// Records that are not folded yet, as far as that is known.
     backlog: AtomicU64,
-    gate: Gate,
-    to_fold: mpsc::UnboundedSender<Journaled>,
     seen: Mutex<Seen>,
-    poisoned: AtomicBool,
+}
+
+/// Pulls that are not journaled yet.
+#[derive(Debug)]
+pub(super) struct Pulls {
+    noted: mpsc::UnboundedSender<Ordinal>,
+    waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Ordinal>>,
+}
+
+impl Default for Pulls {
+    fn default() -> Self {
+        let (noted, waiting) = mpsc::unbounded_channel();
+        Self {
+            noted,
+            waiting: tokio::sync::Mutex::new(waiting),
+        }
+    }
 }
 
 /// Report ids of the last days, each with the place at which it was first taken.
@@ -89,44 +117,6 @@ impl Seen {
 
     fn forget_before(&mut self, day: i64) {
         self.days = self.days.split_off(&day);
-    }
-}
-
-impl Journal {
-    /// The journal as the store has it: what was acknowledged and not folded goes to the fold first.
-    pub(super) async fn load(
-        store: &dyn Store,
-    ) -> Result<(Self, mpsc::UnboundedReceiver<Journaled>), Error> {
-        let (to_fold, folded) = mpsc::unbounded_channel();
-        let mut seen = Seen::default();
-        for entry in super::read_all(store, keys::SEEN).await? {
-            let day = keys::day_of(&entry.key).unwrap_or(0);
-            for report in decode_seen(&entry.key, &entry.value)? {
-                seen.note(day, report, Order::new(0, 0));
-            }
-        }
-        let mut waiting = super::read_all(store, keys::JOURNAL).await?;
-        waiting.sort_by_key(|entry| entry.created);
-        let backlog = AtomicU64::new(waiting.len() as u64);
-        for entry in waiting {
-            let record = JournalRecord::decode(&entry.key, &entry.value)?;
-            note_all(&mut seen, &record, entry.created);
-            let journaled = Journaled {
-                key: entry.key,
-                revision: entry.created,
-                record,
-            };
-            to_fold.send(journaled).expect("the receiver is held below");
-        }
-        let journal = Self {
-            sequence: AtomicU64::new(0),
-            backlog,
-            gate: Gate::default(),
-            to_fold,
-            seen: Mutex::new(seen),
-            poisoned: AtomicBool::new(false),
-        };
-        Ok((journal, folded))
     }
 }
 
@@ -281,9 +271,8 @@ impl Controller {
         Ok(Taken { accepted, repeated })
     }
 
-    /// Makes a record durable and hands it to the fold.
+    /// Makes a record durable.
     pub(crate) async fn journal(&self, record: JournalRecord) -> Result<(), Error> {
-        let _on_the_way = self.journal.gate.read().await;
         let sequence = self.journal.sequence.fetch_add(1, Ordering::Relaxed);
         let key = keys::journal(self.process, sequence);
         let put = Transaction {
@@ -298,24 +287,98 @@ impl Controller {
             note_all(&mut seen, &record, revision);
         }
         self.journal.backlog.fetch_add(1, Ordering::Relaxed);
-        if self
-            .journal
-            .to_fold
-            .send(Journaled {
-                key,
-                revision,
-                record,
-            })
-            .is_err()
-        {
-            self.journal.poisoned.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes that a draw key pulled pins; a loop makes it durable.
+    pub(super) fn note_poll(&self, ordinal: Ordinal) {
+        // The receiver is held beside the sender.
+        let _ = self.pulls.noted.send(ordinal);
+    }
+
+    /// Makes the pulls durable that were noted.
+    ///
+    /// # Errors
+    /// If the store cannot keep them.
+    pub(crate) async fn journal_pulls(&self) -> Result<(), Error> {
+        let mut waiting = self.pulls.waiting.lock().await;
+        let at = self.clock.now();
+        let mut entries = Vec::new();
+        while let Ok(ordinal) = waiting.try_recv() {
+            entries.push(JournalEntry {
+                ordinal,
+                report: 0,
+                at,
+                event: JournalEvent::Polled,
+            });
+        }
+        for entries in entries.chunks(PULLS) {
+            let entries = entries.to_vec();
+            self.journal(JournalRecord { entries }).await?;
         }
         Ok(())
     }
 
-    /// Waits until every record that is acknowledged is on its way to the fold.
-    pub(crate) async fn all_on_the_way(&self) {
-        drop(self.journal.gate.write().await);
+    /// Everything that any server has acknowledged and that is not counted yet, in the order of its commits.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn unfolded(&self) -> Result<Vec<Journaled>, Error> {
+        let mut journaled = Vec::new();
+        for entry in super::read_all(self.store.as_ref(), keys::JOURNAL).await? {
+            journaled.push(Journaled {
+                record: JournalRecord::decode(&entry.key, &entry.value)?,
+                key: entry.key,
+                revision: entry.created,
+            });
+        }
+        journaled.sort_by_key(|journaled| journaled.revision);
+        Ok(journaled)
+    }
+
+    /// Notes every report id that any server has taken: for the server that begins to count.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) async fn learn_seen(&self) -> Result<(), Error> {
+        let mut known = Vec::new();
+        for entry in super::read_all(self.store.as_ref(), keys::SEEN).await? {
+            let day = keys::day_of(&entry.key).unwrap_or(0);
+            known.push((day, decode_seen(&entry.key, &entry.value)?));
+        }
+        let unfolded = self.unfolded().await?;
+        if let Ok(mut seen) = self.journal.seen.lock() {
+            for (day, reports) in known {
+                for report in reports {
+                    seen.note(day, report, Order::new(0, 0));
+                }
+            }
+            for journaled in &unfolded {
+                note_all(&mut seen, &journaled.record, journaled.revision);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks how much of what this process journaled is not folded yet, and forgets report ids that are too old to be
+    /// repeated.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn measure_backlog(&self) -> Result<(), Error> {
+        let next = self.journal.sequence.load(Ordering::Relaxed);
+        let prefix = keys::journal_prefix(self.process);
+        let page = self.store.page(&prefix, None, 1).await?;
+        let oldest = page
+            .entries
+            .first()
+            .and_then(|entry| keys::sequence_of_journal(&entry.key));
+        let backlog = oldest.map_or(0, |oldest| next.saturating_sub(oldest));
+        self.journal.backlog.store(backlog, Ordering::Relaxed);
+        if let Ok(mut seen) = self.journal.seen.lock() {
+            seen.forget_before(self.clock.now().day() - SEEN_DAYS);
+        }
+        Ok(())
     }
 
     /// Whether this is the place at which a report counts; a repeat of it counts nowhere.
@@ -324,24 +387,6 @@ impl Controller {
             return false;
         };
         seen.note(entry.at.day(), entry.report, order) == order
-    }
-
-    /// Tells that so many records have been folded, and forgets report ids that are too old to be repeated.
-    pub(crate) fn folded(&self, records: u64) {
-        self.journal.backlog.fetch_sub(records, Ordering::Relaxed);
-        if let Ok(mut seen) = self.journal.seen.lock() {
-            seen.forget_before(self.clock.now().day() - SEEN_DAYS);
-        }
-    }
-
-    /// Whether the fold still takes records.
-    pub(crate) fn is_folding(&self) -> bool {
-        !self.journal.poisoned.load(Ordering::Relaxed)
-    }
-
-    /// The number of this process, for keys that are its own.
-    pub(crate) const fn process(&self) -> u64 {
-        self.process
     }
 }
 

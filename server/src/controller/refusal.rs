@@ -6,7 +6,7 @@ use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
 
 use crate::store::Error;
-use crate::store::records::Role;
+use crate::store::records::{RefusalKind, RefusalRecord, Role};
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,9 @@ pub enum Refusal {
         /// How it is now.
         now: String,
     },
+    /// Another server changed something meanwhile; nothing happened, and the same request may succeed.
+    #[error("another request was faster and changed what this one was made on; repeat it")]
+    Raced,
     /// The request does not fit what is.
     #[error("{cause}; {hint}")]
     Precondition {
@@ -102,9 +105,46 @@ pub enum Refusal {
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] Error),
+    /// The server that leads refused it.
+    #[error("{}", .0.words)]
+    Relayed(RefusalRecord),
 }
 
 impl Refusal {
+    /// What kind of refusal it is, and its short identifier for programs.
+    pub fn kind(&self) -> (RefusalKind, &str) {
+        match self {
+            Self::Unauthenticated(_) => (RefusalKind::Unauthenticated, "UNAUTHENTICATED"),
+            Self::WrongRole { .. } => (RefusalKind::Forbidden, "WRONG_ROLE"),
+            Self::OtherPinSet { .. } => (RefusalKind::Forbidden, "OTHER_PIN_SET"),
+            Self::NotApprover { .. } => (RefusalKind::Forbidden, "NOT_AN_APPROVER"),
+            Self::NotFound { .. } => (RefusalKind::NotFound, "NOT_FOUND"),
+            Self::Exists { .. } => (RefusalKind::Exists, "EXISTS"),
+            Self::Invalid { .. } => (RefusalKind::Invalid, "INVALID"),
+            Self::Stale { .. } => (RefusalKind::Stale, "STALE"),
+            Self::Raced => (RefusalKind::Stale, "RACED"),
+            Self::Precondition { code, .. } => (RefusalKind::Precondition, code),
+            Self::IllegalStep(_) => (RefusalKind::Precondition, "ILLEGAL_STEP"),
+            Self::Exhausted { .. } => (RefusalKind::Exhausted, "EXHAUSTED"),
+            Self::Store(Error::Invalid(_) | Error::Export(_)) => (RefusalKind::Internal, "STORE"),
+            Self::Store(Error::Unknown(_) | Error::Unavailable(_)) => {
+                (RefusalKind::Unavailable, "STORE")
+            }
+            Self::Store(Error::Damaged { .. }) => (RefusalKind::Damaged, "STORE"),
+            Self::Relayed(refusal) => (refusal.kind, &refusal.code),
+        }
+    }
+
+    /// The refusal as another server tells it.
+    pub(crate) fn record(&self) -> RefusalRecord {
+        let (kind, code) = self.kind();
+        RefusalRecord {
+            kind,
+            code: code.to_owned(),
+            words: self.to_string(),
+        }
+    }
+
     pub(crate) fn invalid(field: impl Into<String>, cause: impl ToString) -> Self {
         Self::Invalid {
             field: field.into(),

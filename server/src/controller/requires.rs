@@ -9,10 +9,10 @@ use pinion_core::resolve::{breaches, unmet};
 use pinion_core::rollout::Rollout;
 use pinion_core::version::Version;
 
-use super::{Controller, Draft, Refusal};
+use super::{Controller, DRAFT_ITEMS_MAX, Draft, Refusal};
 use crate::snapshot::{PinSetEntry, Snapshot, known};
+use crate::store::keys;
 use crate::store::records::{RequiresRecord, encode};
-use crate::store::{TXN_ITEMS_MAX, keys};
 
 /// Requirements that are declared at once, at most.
 const DECLARED_MAX: usize = 100;
@@ -57,7 +57,7 @@ impl Controller {
             let known = snapshot.requires(&entry.stored.record.name);
             let stale = known.filter(|(_, record)| !is_had(&snapshot, entry, record));
             stale
-                .take(TXN_ITEMS_MAX - draft.len())
+                .take(DRAFT_ITEMS_MAX - draft.len())
                 .for_each(|(key, _)| draft.delete(key.clone()));
         }
         if draft.is_empty() {

@@ -8,8 +8,6 @@ use pinion_core::evidence::{Evidence, Ordinal};
 use pinion_core::figures::{Ended, Returning};
 use pinion_core::log::LogEntry;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
-use pinion_core::outcome::Fingerprint;
-use pinion_core::path::Step as PathStep;
 use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
 use pinion_core::policy::{Overlap, Policy};
 use pinion_core::reason::Reason;
@@ -23,7 +21,7 @@ use super::gates::put_gates;
 use super::pin_sets::current;
 use super::policies::effective;
 use super::requires::{Declared, check_admission, declared, put_declared};
-use super::{Controller, Draft, Identity, Refusal};
+use super::{Controller, Draft, Identity, Refusal, Standing, Verb};
 use crate::random::bytes;
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::keys;
@@ -74,72 +72,6 @@ pub struct Candidate {
     pub marker: String,
     /// When the version was published.
     pub published_at: Option<Timestamp>,
-}
-
-/// What a person asks of a rollout.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verb {
-    /// Halt it.
-    Pause,
-    /// Let it go on.
-    Resume,
-    /// Raise the share now.
-    Promote {
-        /// To this one; none: to the next planned one.
-        share: Option<Share>,
-        /// What to do about approvals that are missing.
-        approvals: MissingApprovals,
-    },
-    /// Serve the baseline, block the versions, file the rollback.
-    RollBack,
-    /// Serve the baseline.
-    Abort,
-    /// Approve that it begins.
-    Approve,
-    /// Take the own approval back.
-    Withdraw,
-    /// End it instead of approving it.
-    Deny,
-}
-
-/// What a promotion does about approvals that are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingApprovals {
-    /// It is refused.
-    Respect,
-    /// It goes past them, and the log says so.
-    Override,
-}
-
-impl Verb {
-    /// The step it takes.
-    pub const fn step(self) -> Step {
-        match self {
-            Self::Pause => Step::Pause,
-            Self::Resume => Step::Resume,
-            Self::Promote { .. } => Step::Raise,
-            Self::RollBack => Step::RollBack,
-            Self::Abort => Step::Abort,
-            Self::Approve => Step::Approve,
-            Self::Withdraw => Step::Withdraw,
-            Self::Deny => Step::Deny,
-        }
-    }
-}
-
-/// What is known of a rollout, as of the last tick.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
-    /// The counts.
-    pub evidence: Evidence,
-    /// What is waited for, or why it ended.
-    pub reason: Reason,
-    /// The planned points of its path that lie ahead.
-    pub ahead: Vec<(PathStep, Share)>,
-    /// Reports up to this revision are counted.
-    pub folded: u64,
-    /// What failures with the candidate looked like, the most frequent first, each with its environments.
-    pub fingerprints: Vec<(Fingerprint, u32)>,
 }
 
 impl Controller {

@@ -18,30 +18,27 @@ use pinion_core::time::Timestamp;
 use super::history::{ACTIVE_DAYS, History};
 use super::looks::Looks;
 use super::track::Track;
-use crate::controller::{Controller, Inbox, Journaled, SEEN_DAYS, order, read_all};
-use crate::snapshot::{Snapshot, subject};
-use crate::store::records::{
-    EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, encode_seen,
+use crate::controller::{
+    Controller, DRAFT_ITEMS_MAX, Journaled, SEEN_DAYS, claim_number, order, read_all,
 };
+use crate::snapshot::{Snapshot, subject};
+use crate::store::records::{EnvironmentRecord, JournalEntry, JournalEvent, encode_seen};
 use crate::store::{
-    Commit, Error, Key, Operation, Revision, Store, TXN_BYTES_MAX, TXN_ITEMS_MAX, Transaction, keys,
+    Commit, Error, Key, Operation, Revision, Store, TXN_BYTES_MAX, Transaction, keys,
 };
 
 /// Records that are folded before their removal is written.
 const BATCH: usize = 64;
-/// Pulls of one journal record.
-const PULLS: usize = 500;
 
 /// Everything that reports have led to, in memory.
 #[derive(Debug)]
 pub struct Fold {
     controller: Arc<Controller>,
-    inbox: Inbox,
+    /// Keys with it are this fold's alone.
+    number: u64,
     history: History,
     looks: Looks,
     tracks: BTreeMap<RolloutId, Track>,
-    /// Journal records that are not counted yet, or whose counts the store does not have yet.
-    waiting: Vec<Journaled>,
     /// Looks that the store does not have yet.
     unwritten_looks: Vec<Operation>,
     /// Records of report ids by the day of the reports.
@@ -59,9 +56,11 @@ impl Fold {
     /// If history cannot be read. A rollout whose evidence cannot be read is returned with the cause.
     pub async fn load(
         controller: Arc<Controller>,
-        inbox: Inbox,
     ) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
         let store = controller.store.as_ref();
+        // What is not in the journal was counted before this number was taken.
+        let (number, folded) = claim_number(store).await?;
+        controller.learn_seen().await?;
         let snapshot = controller.snapshot();
         let history = History::load(store).await?;
         let looks = Looks::load(store).await?;
@@ -75,17 +74,14 @@ impl Fold {
                 Err(error) => unreadable.push((Arc::clone(rollout), error)),
             }
         }
-        // What is not in the journal was counted before this process took its number.
-        let number = store.get(&keys::next_process()).await?;
         let fold = Self {
-            inbox,
+            number,
             history,
             looks,
             tracks,
-            waiting: Vec::new(),
             unwritten_looks: Vec::new(),
             seen: seen_records(store).await?,
-            folded: number.map_or(0, |number| number.modified),
+            folded,
             sequence: 0,
             returned: Vec::new(),
             controller,
@@ -180,43 +176,17 @@ impl Fold {
     /// # Errors
     /// If the store cannot keep what was counted.
     pub async fn fold_all(&mut self) -> Result<(), Error> {
-        self.journal_pulls().await?;
-        self.controller.all_on_the_way().await;
-        while let Ok(journaled) = self.inbox.journaled.try_recv() {
-            self.waiting.push(journaled);
+        self.controller.journal_pulls().await?;
+        // A record that could not be written off is counted again: twice changes nothing.
+        let unfolded = self.controller.unfolded().await?;
+        if !unfolded.is_empty() {
+            // Whoever reported may have enrolled at another server a moment before.
+            self.controller.catch_up_whole().await?;
         }
-        self.waiting.sort_by_key(|journaled| journaled.revision);
-        while !self.waiting.is_empty() {
-            let rest = self.waiting.split_off(self.waiting.len().min(BATCH));
-            let batch = std::mem::replace(&mut self.waiting, rest);
-            if let Err(error) = self.fold_batch(&batch).await {
-                // Counting a record twice changes nothing, so the batch is counted again next time.
-                self.waiting.splice(0..0, batch);
-                return Err(error);
-            }
+        for batch in unfolded.chunks(BATCH) {
+            self.fold_batch(batch).await?;
         }
-        Ok(())
-    }
-
-    async fn journal_pulls(&mut self) -> Result<(), Error> {
-        let at = self.controller.clock.now();
-        let mut entries = Vec::new();
-        while let Ok(ordinal) = self.inbox.pulls.try_recv() {
-            entries.push(JournalEntry {
-                ordinal,
-                report: 0,
-                at,
-                event: JournalEvent::Polled,
-            });
-        }
-        for entries in entries.chunks(PULLS) {
-            self.controller
-                .journal(JournalRecord {
-                    entries: entries.to_vec(),
-                })
-                .await?;
-        }
-        Ok(())
+        self.controller.measure_backlog().await
     }
 
     async fn fold_batch(&mut self, batch: &[Journaled]) -> Result<(), Error> {
@@ -241,9 +211,7 @@ impl Fold {
             }
             self.folded = self.folded.max(journaled.revision);
         }
-        self.write(&snapshot, batch, reports).await?;
-        self.controller.folded(batch.len() as u64);
-        Ok(())
+        self.write(&snapshot, batch, reports).await
     }
 
     fn fold_entry(&mut self, snapshot: &Snapshot, entry: &JournalEntry, mark: Mark) {
@@ -301,7 +269,7 @@ impl Fold {
         let now = self.controller.clock.now();
         let mut counted = self.history.take_changes(now);
         self.unwritten_looks
-            .extend(self.looks.take_changes(self.controller.process(), now));
+            .extend(self.looks.take_changes(self.number, now));
         counted.extend(self.unwritten_looks.iter().cloned());
         for rollout in snapshot.all_open_rollouts() {
             if let Some(track) = self.tracks.get_mut(&rollout.id) {
@@ -310,18 +278,18 @@ impl Fold {
         }
         self.commit_in_parts(counted).await?;
         self.unwritten_looks.clear();
-        let mut removal: Vec<Operation> = batch
-            .iter()
-            .map(|journaled| Operation::Delete(journaled.key.clone()))
-            .collect();
+        // Report ids before the records that they are of, should it take more than one transaction.
+        let mut removal: Vec<Operation> = Vec::new();
         for (day, reports) in reports {
             for reports in reports.chunks(1500) {
                 self.sequence += 1;
-                let key = keys::seen(day, self.controller.process(), self.sequence);
+                let key = keys::seen(day, self.number, self.sequence);
                 removal.push(Operation::Put(key.clone(), encode_seen(reports)));
                 self.seen.push((day, key));
             }
         }
+        let counted = batch.iter().map(|journaled| journaled.key.clone());
+        removal.extend(counted.map(Operation::Delete));
         let oldest = now.day() - SEEN_DAYS;
         let is_old = |(day, _): &(i64, Key)| *day < oldest;
         removal.extend(
@@ -335,10 +303,10 @@ impl Fold {
         Ok(())
     }
 
-    /// Commits operations that are harmless to repeat, in as many transactions as it takes.
+    /// Commits operations that are harmless to repeat, in as many transactions as it takes, while this server leads.
     ///
     /// # Errors
-    /// If the store cannot keep them.
+    /// If the store cannot keep them, or another server leads now.
     pub async fn commit_in_parts(&self, operations: Vec<Operation>) -> Result<(), Error> {
         let mut part: Vec<Operation> = Vec::new();
         let mut bytes = 0;
@@ -348,7 +316,7 @@ impl Fold {
                 Operation::Put(key, value) => key.as_str().len() + value.len(),
                 Operation::Delete(key) => key.as_str().len(),
             };
-            if part.len() == TXN_ITEMS_MAX || bytes + size > TXN_BYTES_MAX {
+            if part.len() == DRAFT_ITEMS_MAX || bytes + size > TXN_BYTES_MAX {
                 parts.push(std::mem::take(&mut part));
                 bytes = 0;
             }
@@ -361,16 +329,14 @@ impl Fold {
                 .controller
                 .store
                 .commit(Transaction {
-                    conditions: Vec::new(),
+                    conditions: vec![self.controller.fence()?],
                     operations,
                 })
                 .await?
             {
                 Commit::Done(_) => {}
                 Commit::Conflict => {
-                    return Err(Error::Unknown(
-                        "an unconditional transaction conflicted".to_owned(),
-                    ));
+                    return Err(Error::Unavailable("another server leads now".to_owned()));
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 mod asked;
 mod execution;
+mod relayed;
 mod returns;
 
 use std::collections::HashMap;
@@ -20,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Wake;
 use super::fold::Fold;
-use crate::controller::{Controller, Draft, Inbox, Refusal, Standing, Verb};
-use crate::store::{Error, TXN_ITEMS_MAX};
+use crate::controller::{Controller, DRAFT_ITEMS_MAX, Draft, Refusal, Standing, Verb};
+use crate::snapshot::Stored;
+use crate::store::records::AskRecord;
+use crate::store::{Error, Key};
+use relayed::Told;
 
 /// How often it looks without being woken.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -53,9 +57,11 @@ pub enum Command {
 pub struct Promotion {
     controller: Arc<Controller>,
     fold: Fold,
-    commands: mpsc::Receiver<Command>,
     wake: Wake,
     only_when_asked: bool,
+    /// What another server was asked and is carried out just now: its answer goes into the same transaction.
+    relayed: Option<(Key, Stored<AskRecord>)>,
+    told: Told,
 }
 
 impl Promotion {
@@ -63,19 +69,15 @@ impl Promotion {
     ///
     /// # Errors
     /// If history cannot be read.
-    pub async fn load(
-        controller: Arc<Controller>,
-        inbox: Inbox,
-        commands: mpsc::Receiver<Command>,
-        wake: Wake,
-    ) -> Result<Self, Error> {
-        let (fold, unreadable) = Fold::load(Arc::clone(&controller), inbox).await?;
+    pub async fn load(controller: Arc<Controller>, wake: Wake) -> Result<Self, Error> {
+        let (fold, unreadable) = Fold::load(Arc::clone(&controller)).await?;
         let mut promotion = Self {
             controller,
             fold,
-            commands,
             wake,
             only_when_asked: false,
+            relayed: None,
+            told: Told::default(),
         };
         for (rollout, error) in unreadable {
             tracing::error!(rollout = %rollout.id, %error, "evidence cannot be read; the rollout is frozen");
@@ -92,26 +94,32 @@ impl Promotion {
         }
     }
 
-    /// Runs until it is cancelled.
-    pub async fn run(mut self, cancelled: CancellationToken) {
+    /// Runs until it is cancelled, or nobody can ask any more.
+    pub async fn run(
+        mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        cancelled: CancellationToken,
+    ) {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let command = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => break,
-                command = self.commands.recv() => command,
+                command = commands.recv() => command,
                 () = self.wake.woken(), if !self.only_when_asked => None,
                 _ = interval.tick(), if !self.only_when_asked => None,
             };
-            let mut commands: Vec<Command> = command.into_iter().collect();
-            while let Ok(command) = self.commands.try_recv() {
-                commands.push(command);
+            let mut taken: Vec<Command> = command.into_iter().collect();
+            while let Ok(command) = commands.try_recv() {
+                taken.push(command);
             }
-            self.tick(commands).await;
+            self.tick(taken).await;
         }
-        if let Err(error) = self.fold.fold_all().await {
-            tracing::warn!(%error, "reports stay in the journal until the next start");
+        if self.controller.leads()
+            && let Err(error) = self.fold.fold_all().await
+        {
+            tracing::warn!(%error, "reports stay in the journal until they are counted elsewhere, or at the next start");
         }
     }
 
@@ -132,6 +140,9 @@ impl Promotion {
                 Command::Ask(ask) => self.carry_out(ask).await,
                 Command::Tick(done) => waiting.push(done),
             }
+        }
+        if folded.is_ok() {
+            self.carry_out_relayed().await;
         }
         match folded {
             Ok(()) => self.decide_all().await,
@@ -156,7 +167,7 @@ impl Promotion {
         let snapshot = self.controller.snapshot();
         snapshot
             .left_behind()
-            .take(TXN_ITEMS_MAX)
+            .take(DRAFT_ITEMS_MAX)
             .for_each(|key| draft.delete(key));
         if draft.is_empty() {
             return;
@@ -198,6 +209,7 @@ impl Promotion {
                 }
             }
         }
+        self.tell(&standings).await;
         self.controller.show_standings(standings);
     }
 

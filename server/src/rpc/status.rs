@@ -5,7 +5,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::wire::Unreadable;
 use crate::controller::Refusal;
-use crate::store::Error;
+use crate::store::records::RefusalKind;
 
 /// The domain of the reasons in error details.
 const DOMAIN: &str = "pinion";
@@ -13,24 +13,8 @@ const DOMAIN: &str = "pinion";
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
-        let (code, reason) = match &refusal {
-            Refusal::Unauthenticated(_) => (Code::Unauthenticated, "UNAUTHENTICATED"),
-            Refusal::WrongRole { .. } => (Code::PermissionDenied, "WRONG_ROLE"),
-            Refusal::OtherPinSet { .. } => (Code::PermissionDenied, "OTHER_PIN_SET"),
-            Refusal::NotApprover { .. } => (Code::PermissionDenied, "NOT_AN_APPROVER"),
-            Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
-            Refusal::Exists { .. } => (Code::AlreadyExists, "EXISTS"),
-            Refusal::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
-            Refusal::Stale { .. } => (Code::Aborted, "STALE"),
-            Refusal::Precondition { code, .. } => (Code::FailedPrecondition, *code),
-            Refusal::IllegalStep(_) => (Code::FailedPrecondition, "ILLEGAL_STEP"),
-            Refusal::Exhausted { .. } => (Code::ResourceExhausted, "EXHAUSTED"),
-            Refusal::Store(Error::Invalid(_) | Error::Export(_)) => (Code::Internal, "STORE"),
-            Refusal::Store(Error::Unknown(_) | Error::Unavailable(_)) => {
-                (Code::Unavailable, "STORE")
-            }
-            Refusal::Store(Error::Damaged { .. }) => (Code::DataLoss, "STORE"),
-        };
+        let (kind, reason) = refusal.kind();
+        let code = code_of(kind);
         if let Refusal::Store(error) = &refusal {
             tracing::error!(%error, "the store refused");
         }
@@ -50,6 +34,23 @@ impl From<Refusal> for Status {
             _ => {}
         }
         Self::with_error_details(code, message, details)
+    }
+}
+
+/// The code of a kind of refusal.
+const fn code_of(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::Unauthenticated => Code::Unauthenticated,
+        RefusalKind::Forbidden => Code::PermissionDenied,
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::Exists => Code::AlreadyExists,
+        RefusalKind::Invalid => Code::InvalidArgument,
+        RefusalKind::Stale => Code::Aborted,
+        RefusalKind::Precondition => Code::FailedPrecondition,
+        RefusalKind::Exhausted => Code::ResourceExhausted,
+        RefusalKind::Unavailable => Code::Unavailable,
+        RefusalKind::Damaged => Code::DataLoss,
+        RefusalKind::Internal => Code::Internal,
     }
 }
 

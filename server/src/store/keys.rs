@@ -2,30 +2,35 @@
 //!
 //! | key | record | written by |
 //! |---|---|---|
-//! | `set/<pin set>` | [`PinSetRecord`](super::records::PinSetRecord) | requests of release managers; completion |
-//! | `base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
-//! | `block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
-//! | `req/<pin set>/<package>/<version>` | [`RequiresRecord`](super::records::RequiresRecord) | requests that declare it; removed when nothing has the version |
-//! | `want/<pin set>/<chunk>` | [`WantChunk`](super::records::WantChunk) | imports; followed files; the candidates loop |
-//! | `ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
-//! | `gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `ro/`; then CI jobs that take it |
-//! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `ro/`, once, never changed |
+//! | `c/set/<pin set>` | [`PinSetRecord`](super::records::PinSetRecord) | requests of release managers; completion |
+//! | `c/base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
+//! | `c/block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
+//! | `c/req/<pin set>/<package>/<version>` | [`RequiresRecord`](super::records::RequiresRecord) | requests that declare it; removed when nothing has the version |
+//! | `c/want/<pin set>/<chunk>` | [`WantChunk`](super::records::WantChunk) | imports; followed files; the candidates loop |
+//! | `c/ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
+//! | `c/gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `c/ro/`; then CI jobs that take it |
+//! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `c/ro/`, once, never changed |
 //! | `audit/<sequence>` | [`AuditEntry`](pinion_core::audit::AuditEntry) | with the act, once, never changed |
 //! | `chain/audit` | [`AuditHead`](pinion_core::audit::AuditHead) | with `audit/` |
-//! | `end/<rollout>` | [`Ended`](pinion_core::figures::Ended) | with the `ro/` that ends it; then the promotion loop |
-//! | `out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `ro/`; then the filing loop |
-//! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
-//! | `tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
-//! | `name/<token name>` | the token's key | with `tok/`, so that names are unique |
-//! | `ord/next`, `cid/<SHA-256 of pin set and draw key>` | the next ordinal; a draw key's own | enrolment |
+//! | `c/end/<rollout>` | [`Ended`](pinion_core::figures::Ended) | with the `c/ro/` that ends it; then the promotion loop |
+//! | `c/out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `c/ro/`; then the filing loop |
+//! | `c/head` | how many control transactions there were | every one of them |
+//! | `c/server/<process>` | [`ServerRecord`](super::records::ServerRecord) | that server; removed when it stops, or by the one that leads |
+//! | `c/ask/<id>` | [`AskRecord`](super::records::AskRecord) | the server that was asked; answered by the one that leads |
+//! | `c/standing/<rollout>` | [`StandingRecord`](super::records::StandingRecord) | the server that leads, where others run |
+//! | `c/spoken/<forge>` | when the forge last spoke | the server that it spoke to |
+//! | `c/env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
+//! | `c/tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
+//! | `name/<token name>` | the token's key | with `c/tok/`, so that names are unique |
+//! | `ord/next`, `c/cid/<SHA-256 of pin set and draw key>` | the next ordinal; a draw key's own | enrolment |
 //! | `rep/next` | the next process number | process start |
 //! | `j/<process>/<sequence>` | [`JournalRecord`](super::records::JournalRecord) | only that process; removed when folded |
 //! | `seen/<day>/<process>-<sequence>` | folded report ids | the fold, with the removal of `j/` |
 //! | `pool/<rollout>/<epoch>/<chunk>` | members of a pool | the promotion loop, before the epoch opens |
 //! | `obs/<rollout>/<epoch>/<chunk>` | cells | the fold |
-//! | `ep/<rollout>/<epoch>` | [`Epoch`](pinion_core::rollout::Epoch), as opened | the promotion loop, with `ro/`, once |
-//! | `det/<rollout>` | [`Detectors`](pinion_core::evidence::Detectors) between reveals | the promotion loop, with `ro/` |
-//! | `left/<rollout>/<ordinal>` | [`LeftRecord`](super::records::LeftRecord) | the one who leaves; removed when the rollout has ended |
+//! | `ep/<rollout>/<epoch>` | [`Epoch`](pinion_core::rollout::Epoch), as opened | the promotion loop, with `c/ro/`, once |
+//! | `det/<rollout>` | [`Detectors`](pinion_core::evidence::Detectors) between reveals | the promotion loop, with `c/ro/` |
+//! | `c/left/<rollout>/<ordinal>` | [`LeftRecord`](super::records::LeftRecord) | the one who leaves; removed when the rollout has ended |
 //! | `look/<day>/<process>-<sequence>` | what failures looked like | the fold |
 //! | `hist/<day>/<chunk>` | bitmaps of own history | the fold |
 //! | `meta/...`, `lead/...` | the engine's own | the engine |
@@ -33,56 +38,54 @@
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::FilingKey;
 use pinion_core::name::{
-    ConsumerName, EnvironmentId, PackageName, PinSetName, RolloutId, TokenName,
+    ConsumerName, EnvironmentId, ForgeName, PackageName, PinSetName, RolloutId, TokenName,
 };
 use pinion_core::version::Version;
 use sha2::{Digest, Sha256};
 
 use super::Key;
 
-/// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 13] = [
-    SET,
-    BASE,
-    BLOCK,
-    REQUIRES,
-    WANT,
-    ROLLOUT,
-    GATE,
-    FILING,
-    ENVIRONMENT,
-    TOKEN,
-    DRAW_KEY,
-    LEFT,
-    ENDED,
+/// What every control record is under: what servers keep in memory, and follow as others change it.
+pub const CONTROL: &str = "c/";
+/// Families of control records that lay at the top before they were put under [`CONTROL`], without their slash.
+pub const MOVED: [&str; 13] = [
+    "set", "base", "block", "req", "want", "ro", "gate", "out", "env", "tok", "cid", "left", "end",
 ];
 
 /// Pin sets.
-pub const SET: &str = "set/";
+pub const SET: &str = "c/set/";
 /// Baselines.
-pub const BASE: &str = "base/";
+pub const BASE: &str = "c/base/";
 /// Blocked versions.
-pub const BLOCK: &str = "block/";
+pub const BLOCK: &str = "c/block/";
 /// What versions need.
-pub const REQUIRES: &str = "req/";
+pub const REQUIRES: &str = "c/req/";
 /// Versions that wait for their trial.
-pub const WANT: &str = "want/";
+pub const WANT: &str = "c/want/";
 /// Rollouts.
-pub const ROLLOUT: &str = "ro/";
+pub const ROLLOUT: &str = "c/ro/";
 /// Gates.
-pub const GATE: &str = "gate/";
+pub const GATE: &str = "c/gate/";
 /// Filings.
-pub const FILING: &str = "out/";
+pub const FILING: &str = "c/out/";
 /// Environments.
-pub const ENVIRONMENT: &str = "env/";
+pub const ENVIRONMENT: &str = "c/env/";
 /// Tokens.
-pub const TOKEN: &str = "tok/";
+pub const TOKEN: &str = "c/tok/";
 /// Ordinals of draw keys.
-pub const DRAW_KEY: &str = "cid/";
+pub const DRAW_KEY: &str = "c/cid/";
 /// Positions of those who have left.
-pub const LEFT: &str = "left/";
+pub const LEFT: &str = "c/left/";
 /// Ends of rollouts.
-pub const ENDED: &str = "end/";
+pub const ENDED: &str = "c/end/";
+/// Servers that run.
+pub const SERVER: &str = "c/server/";
+/// What is asked of rollouts, of the server that leads.
+pub const ASK: &str = "c/ask/";
+/// How open rollouts fare.
+pub const STANDING: &str = "c/standing/";
+/// Forges that have spoken to a server.
+pub const SPOKEN: &str = "c/spoken/";
 /// What was done that is no decision about a rollout.
 pub const AUDIT: &str = "audit/";
 /// What failures looked like.
@@ -93,6 +96,56 @@ pub const JOURNAL: &str = "j/";
 pub const SEEN: &str = "seen/";
 /// Own history.
 pub const HISTORY: &str = "hist/";
+
+/// The number of control transactions: a condition on it is one on everything that was read.
+pub fn head() -> Key {
+    Key::new("c/head")
+}
+
+/// A server.
+pub fn server(process: u64) -> Key {
+    Key::new(format!("{SERVER}{process:010}"))
+}
+
+/// The process of a key that [`server`] made.
+pub fn process_of_server(key: &Key) -> Option<u64> {
+    key.as_str().strip_prefix(SERVER)?.parse().ok()
+}
+
+/// Something that is asked of a rollout.
+pub fn ask(id: &str) -> Key {
+    Key::new(format!("{ASK}{id}"))
+}
+
+/// How an open rollout fares.
+pub fn standing(id: &RolloutId) -> Key {
+    Key::new(format!("{STANDING}{id}"))
+}
+
+/// The rollout of a key that [`standing`] made.
+pub fn rollout_of_standing(key: &Key) -> Option<RolloutId> {
+    key.as_str().strip_prefix(STANDING)?.parse().ok()
+}
+
+/// When a forge last spoke.
+pub fn spoken(forge: &ForgeName) -> Key {
+    Key::new(format!("{SPOKEN}{forge}"))
+}
+
+/// The forge of a key that [`spoken`] made.
+pub fn forge_of_spoken(key: &Key) -> Option<ForgeName> {
+    key.as_str().strip_prefix(SPOKEN)?.parse().ok()
+}
+
+/// The journal records of a process.
+pub fn journal_prefix(process: u64) -> String {
+    format!("{JOURNAL}{process:010}/")
+}
+
+/// The number of a record of its process, of a key that [`journal`] made.
+pub fn sequence_of_journal(key: &Key) -> Option<u64> {
+    key.as_str().rsplit('/').next()?.parse().ok()
+}
 
 /// A pin set.
 pub fn pin_set(name: &PinSetName) -> Key {

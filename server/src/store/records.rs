@@ -2,6 +2,7 @@
 //!
 //! Old formats stay readable: the fixtures under `tests/fixtures/records` hold one of each.
 
+use pinion_core::ask::Verb;
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
@@ -15,6 +16,8 @@ use pinion_core::queue::Wanted;
 use pinion_core::requires::Requirement;
 use pinion_core::resolve::Hold;
 use pinion_core::rollout::Approval;
+use pinion_core::standing::Standing;
+use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
 use pinion_core::version::Version;
 use serde::de::DeserializeOwned;
@@ -189,6 +192,98 @@ pub struct RequiresRecord {
     /// What people said.
     #[serde(default)]
     pub declared: Vec<Requirement>,
+}
+
+/// A server that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerRecord {
+    /// The number of its process.
+    pub process: u64,
+    /// Its version of Pinion.
+    pub version: String,
+    /// When it started, by its clock.
+    pub started_at: Timestamp,
+    /// When it last wrote this, by its clock.
+    pub at: Timestamp,
+    /// Milliseconds since its start, by its monotonic clock: when it sees this, it knows everything that was written
+    /// until then.
+    pub mark: u64,
+}
+
+/// What a person asked of a rollout at a server that does not lead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskRecord {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// What is asked.
+    pub verb: Verb,
+    /// By whom.
+    pub actor: Actor,
+    /// Why.
+    pub words: String,
+    /// The decisions that whoever asked has seen; 0: any.
+    pub expected_revision: u64,
+    /// When, by the clock of the server that was asked.
+    pub at: Timestamp,
+    /// What became of it; none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+}
+
+/// What became of what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerRecord {
+    /// It was done.
+    Done,
+    /// It was refused.
+    Refused(RefusalRecord),
+}
+
+/// A refusal as another server tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalRecord {
+    /// What kind of refusal it is.
+    pub kind: RefusalKind,
+    /// Its short identifier, for programs.
+    pub code: String,
+    /// What was wrong and what to do next.
+    pub words: String,
+}
+
+/// What kind of refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// Nobody knows who asks.
+    Unauthenticated,
+    /// Who asks may not.
+    Forbidden,
+    /// It is not there.
+    NotFound,
+    /// It is there already.
+    Exists,
+    /// The request is wrong in itself.
+    Invalid,
+    /// It was made on an older state.
+    Stale,
+    /// It does not fit what is.
+    Precondition,
+    /// There are too many already.
+    Exhausted,
+    /// The store could not do it; it may be tried again.
+    Unavailable,
+    /// What is stored cannot be trusted.
+    Damaged,
+    /// This is our fault.
+    Internal,
+}
+
+/// How an open rollout fares, as the server that leads tells the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandingRecord {
+    /// How it fares.
+    pub standing: Standing,
 }
 
 /// A part of the versions that wait for their trial in a pin set.

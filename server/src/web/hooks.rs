@@ -59,8 +59,10 @@ pub(super) async fn hook(
     match is_proved(&proof, &secret, body).await {
         Ok(true) => {
             tracing::debug!(forge = %name, "the forge spoke");
-            web.controller.forge_spoke(&name);
-            StatusCode::NO_CONTENT.into_response()
+            match web.controller.forge_spoke(&name).await {
+                Ok(()) => StatusCode::NO_CONTENT.into_response(),
+                Err(refusal) => super::refused(&refusal),
+            }
         }
         Ok(false) => {
             tracing::warn!(forge = %name, "a message with a wrong signature was refused");

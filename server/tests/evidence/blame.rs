@@ -153,7 +153,7 @@ async fn the_filing_of_one_that_was_harmful_together_names_the_other() {
 
 /// What the store has of a filing, on one line.
 async fn filing_record(dir: &Path, key: &str) -> String {
-    let entries = crate::silence::entries(dir, &format!("out/{key}")).await;
+    let entries = crate::silence::entries(dir, &format!("c/out/{key}")).await;
     let record = String::from_utf8(entries[0].value.to_vec()).unwrap();
     record.replace("\\n", " ")
 }

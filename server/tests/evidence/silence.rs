@@ -145,7 +145,7 @@ async fn who_leaves_or_takes_back_consent_after_a_pull_is_silent_unless_it_told_
     check_log(&server, &id).await;
     server.app.stop().await;
     assert!(
-        entries(dir.path(), "left/").await.is_empty(),
+        entries(dir.path(), "c/left/").await.is_empty(),
         "nobody's position stays"
     );
 }

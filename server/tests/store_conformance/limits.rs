@@ -28,7 +28,7 @@ pub(crate) async fn the_largest_of_everything_is_accepted(fixture: &mut impl Fix
     done(store, [], full_transaction(TXN_BYTES_MAX)).await;
     assert_eq!(
         store.page("", None, PAGE_MAX).await.unwrap().entries.len(),
-        135
+        145
     );
     get(store, "printable/!\"#$%&'()*+,-.:;<=>?@[]^_`{|}~").await;
 }
@@ -52,11 +52,11 @@ pub(crate) async fn each_limit_is_refused_by_name(fixture: &mut impl Fixture) {
         ),
         (
             transaction([], many_puts),
-            "the transaction has 101 operations, at most 100 are allowed: split it",
+            "the transaction has 111 operations, at most 110 are allowed: split it",
         ),
         (
             transaction(many_conditions, one()),
-            "the transaction has 101 conditions, at most 100 are allowed: split it",
+            "the transaction has 111 conditions, at most 110 are allowed: split it",
         ),
         (
             transaction([], [put("t/a", vec![0; VALUE_BYTES_MAX + 1])]),

@@ -25,6 +25,7 @@ use pinion_server::clock::{Clock, ManualClock};
 use pinion_server::config::Config;
 use pinion_server::forge::ForgeConfig;
 use pinion_server::random::SeededRandom;
+use pinion_server::store::Store;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -113,14 +114,20 @@ impl Server {
         source: Option<proto::Source>,
         only_when_asked: bool,
     ) -> Self {
-        let config = Config {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: dir.to_owned(),
-            forges: forge.into_iter().collect(),
-            ..Config::default()
-        };
+        let config = Self::config(dir, forge);
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let app = Self::app(&config, &clock, 1, only_when_asked).await;
+        Self::set_up(app, clock, config, pins, source, only_when_asked).await
+    }
+
+    async fn set_up(
+        app: App,
+        clock: Arc<ManualClock>,
+        config: Config,
+        pins: &str,
+        source: Option<proto::Source>,
+        only_when_asked: bool,
+    ) -> Self {
         let admin = app.first_admin.clone().expect("a new directory");
         let channel = connect(&app).await;
         let mut server = Self {
@@ -148,18 +155,71 @@ impl Server {
         server
     }
 
+    /// Another server beside this one, on the store that they share; the same clock, tokens and pin sets.
+    pub async fn beside(&self, store: &Arc<dyn Store>, dir: &Path) -> Self {
+        let config = Config {
+            data_dir: dir.to_owned(),
+            ..self.config.clone()
+        };
+        let seed = fastrand::u64(..);
+        let world = Self::world(&self.clock, seed, self.only_when_asked);
+        let app = App::start_beside(Arc::clone(store), &config, world).await;
+        let app = app.expect("starts");
+        let channel = connect(&app).await;
+        Self {
+            app,
+            clock: Arc::clone(&self.clock),
+            admin: self.admin.clone(),
+            manager: self.manager.clone(),
+            team: self.team.clone(),
+            channel,
+            config,
+            seed,
+            only_when_asked: self.only_when_asked,
+        }
+    }
+
+    /// The first server on a store that others will share, with the pin set [`SET`] with `pins` as its baseline.
+    pub async fn start_sharing(
+        store: &Arc<dyn Store>,
+        dir: &Path,
+        pins: &str,
+        forge: Option<ForgeConfig>,
+    ) -> Self {
+        let source = forge.as_ref().map(|_| source("upper-constraints.txt"));
+        let config = Self::config(dir, forge);
+        let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
+        let world = Self::world(&clock, 1, false);
+        let app = App::start_beside(Arc::clone(store), &config, world).await;
+        let app = app.expect("starts");
+        Self::set_up(app, clock, config, pins, source, false).await
+    }
+
+    fn config(dir: &Path, forge: Option<ForgeConfig>) -> Config {
+        Config {
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: dir.to_owned(),
+            forges: forge.into_iter().collect(),
+            ..Config::default()
+        }
+    }
+
+    fn world(clock: &Arc<ManualClock>, seed: u64, only_when_asked: bool) -> World {
+        World {
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            random: Arc::new(SeededRandom::new(seed)),
+            exporter: None,
+            is_simulated: only_when_asked,
+        }
+    }
+
     async fn app(
         config: &Config,
         clock: &Arc<ManualClock>,
         seed: u64,
         only_when_asked: bool,
     ) -> App {
-        let world = World {
-            clock: Arc::clone(clock) as Arc<dyn Clock>,
-            random: Arc::new(SeededRandom::new(seed)),
-            exporter: None,
-            is_simulated: only_when_asked,
-        };
+        let world = Self::world(clock, seed, only_when_asked);
         App::start(config, world).await.expect("starts")
     }
 

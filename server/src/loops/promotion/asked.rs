@@ -39,7 +39,7 @@ impl Promotion {
         let _ = answer.send(result);
     }
 
-    async fn try_carry_out(
+    pub(super) async fn try_carry_out(
         &mut self,
         id: &RolloutId,
         verb: Verb,

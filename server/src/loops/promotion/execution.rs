@@ -463,7 +463,10 @@ impl Promotion {
         };
         let after = logged(&mut draft, Some(before), after, note, now);
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
+        draft.require(controller.fence()?);
+        self.put_answer(&mut draft);
         controller.commit(draft).await?;
+        self.relayed = None;
         controller
             .metrics
             .decision(step.as_str(), after.is_shadow());

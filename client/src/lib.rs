@@ -39,7 +39,7 @@ mod trace;
 
 pub use connection::{ConnectOptions, Connection};
 pub use error::{Error, Refusal};
-pub use pins::Pins;
+pub use pins::{Pins, Pulled};
 pub use reports::Run;
 
 /// The messages and services of the contract.

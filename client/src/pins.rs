@@ -1,5 +1,7 @@
 //! Pulling pins: once, or whenever they change.
 
+use std::time::Duration;
+
 use tokio_stream::{Stream, StreamExt as _};
 
 use crate::connection::Connection;
@@ -29,18 +31,35 @@ pub struct Pins {
     pub exposures: Vec<v1::Exposure>,
 }
 
+/// What a server answered to a pull.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pulled {
+    /// The pins; none: the ones that were known are still right.
+    pub pins: Option<Pins>,
+    /// How old they may be, where the server is cut off from its store and gives what it knew last.
+    pub age: Option<Duration>,
+}
+
 impl Pins {
     /// Asks for the pins of the calling environment; `None` when `known_etag` still names them.
     pub async fn get(
         connection: &Connection,
         known_etag: Option<&str>,
     ) -> Result<Option<Self>, Error> {
+        let pulled = Self::pull(connection, known_etag).await?;
+        Ok(pulled.pins)
+    }
+
+    /// The same, with how old the answer may be.
+    pub async fn pull(connection: &Connection, known_etag: Option<&str>) -> Result<Pulled, Error> {
         let response = Self::ask(connection, known_etag, false).await?;
         if response.unchanged && known_etag.is_none() {
             let problem = "it says \"unchanged\" to a caller that has no pins".to_owned();
             return Err(Error::Answer { problem });
         }
-        Ok((!response.unchanged).then(|| Self::from(response)))
+        let age = response.age.and_then(|age| age.try_into().ok());
+        let pins = (!response.unchanged).then(|| Self::from(response));
+        Ok(Pulled { pins, age })
     }
 
     /// The pins without any candidate, as they are for everybody: to compare with, or to repeat a failing
@@ -101,6 +120,8 @@ impl From<v1::GetPinsResponse> for Pins {
             ecosystem: _,
             repeat_failures,
             exposures,
+            age: _,
+            store_revision: _,
         } = response;
         Self {
             etag,

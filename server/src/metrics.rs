@@ -48,6 +48,12 @@ pub struct Gauges {
     pub pending_filings: usize,
     /// The store's revision that is served.
     pub revision: u64,
+    /// How old what is served may be.
+    pub age: Duration,
+    /// Whether this server does what nobody asks for.
+    pub leads: bool,
+    /// Servers that have said that they run.
+    pub servers: usize,
     /// Delivery figures by pin set, of the last 90 days.
     pub delivery: Vec<(String, Figures)>,
 }
@@ -173,6 +179,21 @@ impl Metrics {
                 "pinion_store_revision",
                 "The revision of the store that is served",
                 gauges.revision,
+            ),
+            (
+                "pinion_snapshot_age_seconds",
+                "How old what is served may be; it rises while the store is out of reach",
+                gauges.age.as_secs(),
+            ),
+            (
+                "pinion_leads",
+                "1 on the server that counts, decides and files, else 0",
+                u64::from(gauges.leads),
+            ),
+            (
+                "pinion_servers",
+                "Servers on the store",
+                gauges.servers as u64,
             ),
         ];
         for (name, help, value) in rows {

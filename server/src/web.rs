@@ -1,6 +1,7 @@
 //! HTTP: constraints files for pip and uv, what forges send, metrics and health; and the dashboard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -8,7 +9,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 use tokio_util::sync::CancellationToken;
@@ -101,19 +102,28 @@ async fn constraints_txt(
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     match constraints::answer(&web.controller, &pin_set, secret.as_deref(), known) {
-        Ok(constraints::Answer { etag, text }) => {
+        Ok(constraints::Answer { etag, text, age }) => {
             let headers = [
                 (ETAG, format!("\"{etag}\"")),
                 (CACHE_CONTROL, "private, no-cache".to_owned()),
                 (VARY, "authorization".to_owned()),
             ];
             match text {
-                Some(text) => (headers, [(CONTENT_TYPE, TEXT)], text).into_response(),
-                None => (StatusCode::NOT_MODIFIED, headers).into_response(),
+                Some(text) => with_age((headers, [(CONTENT_TYPE, TEXT)], text), age),
+                None => with_age((StatusCode::NOT_MODIFIED, headers), age),
             }
         }
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// The answer; it says how old it may be as a cache does that could not ask.
+fn with_age(answer: impl IntoResponse, age: Option<Duration>) -> Response {
+    let mut response = answer.into_response();
+    if let Some(age) = age {
+        response.headers_mut().insert(AGE, age.as_secs().into());
+    }
+    response
 }
 
 /// The status of a refusal.
@@ -156,6 +166,9 @@ async fn metrics(State(web): State<Web>) -> Response {
             .filter(|filing| is_pending(&filing.record.state))
             .count(),
         revision: snapshot.revision,
+        age: web.controller.age(),
+        leads: web.controller.leads(),
+        servers: snapshot.servers().count(),
         delivery: web
             .controller
             .delivery(None, None, OVER, None)

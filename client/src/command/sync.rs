@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pinion_client::adapters::{DetectError, Overlay, Tool};
-use pinion_client::{Error, Pins, constraints, v1};
+use pinion_client::{Error, Pins, Pulled, constraints, v1};
 
 use crate::args::environment::Sync;
 use crate::checkout::{Checkout, SavedPins, write_whole};
@@ -25,7 +25,16 @@ pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> 
     let known = before
         .as_ref()
         .filter(|pins| checkout.constraints().is_file() && pins.whole().is_some());
-    let answer = Pins::get(&connection, known.map(|pins| pins.etag.as_str())).await;
+    let pulled = Pins::pull(&connection, known.map(|pins| pins.etag.as_str())).await;
+    if let Ok(Pulled { age: Some(age), .. }) = &pulled {
+        let now = Timestamp::now();
+        let since = now - SignedDuration::try_from(*age).unwrap_or_default();
+        session.terminal.warn(format_args!(
+            "the server is cut off from its store; what it gives is {} old",
+            crate::times::age(since, now)
+        ));
+    }
+    let answer = pulled.map(|pulled| pulled.pins);
     match (answer, known) {
         (Ok(Some(pins)), _) => take(session, &checkout, before.as_ref(), &pins)?,
         (Ok(None), Some(known)) => confirm(session, &checkout, known)?,

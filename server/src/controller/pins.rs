@@ -1,6 +1,7 @@
 //! What an environment should install, and why. From memory; nothing is written, nothing is waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Share;
@@ -46,6 +47,10 @@ pub struct PinsAnswer {
     pub exposed: Vec<Arc<Rollout>>,
     /// Whether a failing run is to be repeated with the baseline.
     pub repeat_failures: bool,
+    /// How old it may be, where this server is cut off from its store.
+    pub age: Option<Duration>,
+    /// The revision of the store that it is of.
+    pub store_revision: u64,
 }
 
 /// Why an environment has a version.
@@ -121,6 +126,8 @@ impl Controller {
             exposed: exposed.into_iter().map(Arc::clone).collect(),
             repeat_failures: environment
                 .is_some_and(|environment| repeats(&snapshot, entry, environment)),
+            age: self.staleness(),
+            store_revision: snapshot.revision,
         })
     }
 

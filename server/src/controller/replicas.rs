@@ -52,7 +52,11 @@ impl Controller {
 
     /// Shows what has come along.
     pub(crate) fn show(&self, news: News) {
-        let News { snapshot, puts } = news;
+        let News {
+            snapshot,
+            puts,
+            is_change,
+        } = news;
         let revision = snapshot.revision;
         if let Some(own) = snapshot.server(self.process) {
             let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +74,9 @@ impl Controller {
             }
         }
         self.shown.send_replace(revision);
-        self.note_change();
+        if is_change {
+            self.note_change();
+        }
     }
 
     /// Waits until what was written is shown.

@@ -49,6 +49,8 @@ pub(crate) struct News {
     pub(crate) snapshot: Snapshot,
     /// What was put, as far as it is known one by one.
     pub(crate) puts: Vec<Entry>,
+    /// Whether more has come along than that servers run.
+    pub(crate) is_change: bool,
 }
 
 impl Follower {
@@ -83,6 +85,7 @@ impl Follower {
         let mut news = News {
             snapshot: snapshot.clone(),
             puts: Vec::new(),
+            is_change: false,
         };
         let mut next = Some(event);
         let mut taken = 0;
@@ -95,6 +98,8 @@ impl Follower {
                     deletes,
                 } => {
                     news.snapshot.apply(&puts, &deletes, revision)?;
+                    let mut keys = puts.iter().map(|put| &put.key).chain(&deletes);
+                    news.is_change |= keys.any(|key| !key.as_str().starts_with(keys::SERVER));
                     news.puts.extend(puts);
                 }
             }
@@ -118,6 +123,7 @@ impl Follower {
         Ok(News {
             snapshot,
             puts: Vec::new(),
+            is_change: true,
         })
     }
 }

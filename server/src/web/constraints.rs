@@ -1,5 +1,7 @@
 //! The constraints file of a pin set, as the caller's token gets it.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pinion_core::constraints::render;
@@ -11,6 +13,8 @@ use crate::controller::{Controller, PinsQuery, Refusal};
 pub(super) struct Answer {
     pub(super) etag: String,
     pub(super) text: Option<String>,
+    /// How old it may be, where this server is cut off from its store.
+    pub(super) age: Option<Duration>,
 }
 
 /// The token in an `Authorization` header: after `Bearer`, or as the password of `Basic`.
@@ -57,6 +61,7 @@ pub(super) fn answer(
         return Ok(Answer {
             etag: answer.etag,
             text: None,
+            age: answer.age,
         });
     };
     let mut text = format!(
@@ -74,6 +79,7 @@ pub(super) fn answer(
     Ok(Answer {
         etag: answer.etag,
         text: Some(text),
+        age: answer.age,
     })
 }
 

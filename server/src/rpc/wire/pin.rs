@@ -3,7 +3,10 @@
 use pinion_core::rollout::Rollout;
 use pinion_proto::v1 as proto;
 
-use super::{Unreadable, from_change, from_ecosystem, from_pin, from_timestamp, optional, pin_set};
+use super::{
+    Unreadable, from_change, from_duration, from_ecosystem, from_pin, from_timestamp, optional,
+    pin_set,
+};
 use crate::controller::{Explained, Explanation, PinsAnswer, PinsQuery};
 
 pub(crate) fn query(pin_set: &str, etag: String, baseline: bool) -> Result<PinsQuery, Unreadable> {
@@ -23,6 +26,8 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         pins,
         exposed,
         repeat_failures,
+        age,
+        store_revision,
     } = answer;
     let (list, verbatim_lines) = match pins {
         Some((pins, verbatim)) => (pins.iter().map(from_pin).collect(), verbatim.to_vec()),
@@ -39,6 +44,8 @@ pub(crate) fn pins(answer: &PinsAnswer) -> proto::GetPinsResponse {
         ecosystem: from_ecosystem(*ecosystem).into(),
         repeat_failures: *repeat_failures,
         exposures: exposed.iter().map(|one| exposure(one)).collect(),
+        age: age.map(from_duration),
+        store_revision: *store_revision,
     }
 }
 

@@ -2,31 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
-use crate::controller::{Controller, Parts, Refusal};
+use crate::controller::{Controller, Refusal};
 use crate::forge::{self, Registry};
-use crate::loops::Wake;
-use crate::loops::follow;
-use crate::loops::lead::Lead;
-use crate::metrics::{self, Metrics};
+use crate::metrics;
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{self, Store};
 use crate::web::{self, Surroundings};
-
-/// What people may ask of the promotion loop before it answers.
-const COMMANDS_MAX: usize = 1024;
+use crate::worker::{self, Home, Worker};
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +49,17 @@ pub enum Error {
     Metrics(#[from] metrics::Error),
     /// The first admin token could not be made.
     #[error("the first admin token could not be made")]
-    FirstAdmin(#[from] Refusal),
+    FirstAdmin(#[source] Refusal),
+}
+
+impl From<worker::Error> for Error {
+    fn from(error: worker::Error) -> Self {
+        match error {
+            worker::Error::Store(error) => Self::Store(error),
+            worker::Error::FirstAdmin(refusal) => Self::FirstAdmin(refusal),
+            worker::Error::Metrics(error) => Self::Metrics(error),
+        }
+    }
 }
 
 /// What a server finds outside of itself.
@@ -85,24 +88,6 @@ impl Default for World {
     }
 }
 
-/// The store of a server.
-#[derive(Debug)]
-enum Opened {
-    /// Nobody else can write to it.
-    Alone(Arc<SledStore>),
-    /// Other servers use it too.
-    Shared(Arc<dyn Store>),
-}
-
-impl Opened {
-    fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Alone(store) => Arc::clone(store) as Arc<dyn Store>,
-            Self::Shared(store) => Arc::clone(store),
-        }
-    }
-}
-
 /// The embedded store in the data directory.
 async fn open_sled(config: &Config) -> Result<Arc<SledStore>, store::Error> {
     let dir = config.data_dir.join("store");
@@ -122,13 +107,11 @@ pub struct App {
     pub controller: Arc<Controller>,
     /// The secret of the first admin token, if this start made it.
     pub first_admin: Option<String>,
-    opened: Opened,
+    worker: Worker,
+    /// The embedded store; none: others use the store too.
+    embedded: Option<Arc<SledStore>>,
     stopping: CancellationToken,
-    loops: CancellationToken,
     server: JoinSet<()>,
-    tasks: JoinSet<()>,
-    followed: CancellationToken,
-    following: JoinSet<()>,
 }
 
 impl App {
@@ -138,8 +121,9 @@ impl App {
     /// If anything it needs cannot be had.
     pub async fn start(config: &Config, world: World) -> Result<Self, Error> {
         config.validate()?;
-        let opened = Opened::Alone(open_sled(config).await?);
-        Self::start_on(opened, config, world).await
+        let store = open_sled(config).await?;
+        let home = Home::Alone(Arc::clone(&store) as Arc<dyn Store>);
+        Self::start_in(home, Some(store), config, world).await
     }
 
     /// Starts a server beside others on a store that they share.
@@ -152,72 +136,25 @@ impl App {
         world: World,
     ) -> Result<Self, Error> {
         config.validate()?;
-        Self::start_on(Opened::Shared(store), config, world).await
+        Self::start_in(Home::Shared(store), None, config, world).await
     }
 
-    async fn start_on(opened: Opened, config: &Config, world: World) -> Result<Self, Error> {
-        let World {
-            clock,
-            random,
-            exporter,
-            is_simulated,
-        } = world;
+    async fn start_in(
+        home: Home,
+        embedded: Option<Arc<SledStore>>,
+        config: &Config,
+        world: World,
+    ) -> Result<Self, Error> {
         let tls = config
             .tls
             .as_ref()
             .map(|tls| serve::tls(&tls.certificate, &tls.key))
             .transpose()?;
-        let is_shared = matches!(opened, Opened::Shared(_));
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
-        let metrics = Arc::new(Metrics::new(exporter)?);
-        let (wake_promotion, wake_filing, wake_sources) =
-            (Wake::default(), Wake::default(), Wake::default());
-        let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
-        let parts = Parts {
-            store: opened.store(),
-            clock,
-            random,
-            metrics: Arc::clone(&metrics),
-            wake_promotion: wake_promotion.clone(),
-            wake_filing: wake_filing.clone(),
-            wake_sources: wake_sources.clone(),
-            forges,
-            public_url: config.public_url.clone(),
-            to_promotion,
-            shared: is_shared,
-        };
-        let (controller, follower) = Controller::load(parts).await?;
-        let (stopping, loops, followed) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
-        let (mut tasks, mut following) = (JoinSet::new(), JoinSet::new());
-        following.spawn(follow::follow(
-            Arc::clone(&controller),
-            follower,
-            followed.clone(),
-        ));
-        if is_shared {
-            tasks.spawn(follow::keep_up(Arc::clone(&controller), loops.clone()));
-        }
-        let lead = Lead {
-            controller: Arc::clone(&controller),
-            commands,
-            wake_promotion,
-            wake_filing,
-            wake_sources,
-            follow_interval: Duration::from_secs(config.follow_interval_s),
-            only_when_asked: is_simulated,
-        };
-        let (first, led) = oneshot::channel();
-        tasks.spawn(lead.run(loops.clone(), first));
-        if !is_shared {
-            // A server that is alone and cannot lead is none.
-            let stopped = |_| store::Error::Unavailable("the loops have stopped".to_owned());
-            led.await.map_err(stopped)??;
-        }
-        let first_admin = controller.first_admin().await?;
+        let mut worker = Worker::start(home, forges, config, world).await?;
+        let controller = Arc::clone(&worker.controller);
+        let first_admin = worker.first_admin.take();
+        let stopping = CancellationToken::new();
 
         let listener = TcpListener::bind(config.listen)
             .await
@@ -240,7 +177,10 @@ impl App {
             surroundings,
             stopping.clone(),
         )
-        .layer(from_fn_with_state(metrics, rpc::trace::traced));
+        .layer(from_fn_with_state(
+            Arc::clone(&controller.metrics),
+            rpc::trace::traced,
+        ));
         let mut server = JoinSet::new();
         let patience = serve::Patience::default();
         let stop_serving = stopping.clone();
@@ -254,23 +194,17 @@ impl App {
             address,
             controller,
             first_admin,
-            opened,
+            worker,
+            embedded,
             stopping,
-            loops,
             server,
-            tasks,
-            followed,
-            following,
         })
     }
 
     /// Waits until the store has failed, and says why: the process should end and start again.
     pub fn store_failed(&self) -> impl Future<Output = String> + Send + use<> {
-        let failed = match &self.opened {
-            Opened::Alone(store) => Some(store.failed()),
-            // It comes back; until then what is known is served.
-            Opened::Shared(_) => None,
-        };
+        // One that others use too comes back; until then what is known is served.
+        let failed = self.embedded.as_ref().map(|store| store.failed());
         async move {
             match failed {
                 Some(failed) => failed.await,
@@ -283,12 +217,9 @@ impl App {
     pub async fn stop(mut self) {
         self.stopping.cancel();
         while self.server.join_next().await.is_some() {}
-        self.loops.cancel();
-        while self.tasks.join_next().await.is_some() {}
-        self.followed.cancel();
-        while self.following.join_next().await.is_some() {}
+        self.worker.stop().await;
         self.controller.metrics.shutdown();
-        if let Opened::Alone(store) = &self.opened {
+        if let Some(store) = &self.embedded {
             store.close().await;
         }
     }

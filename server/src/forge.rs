@@ -411,6 +411,19 @@ impl Registry {
         Ok(Self(Arc::new(forges)))
     }
 
+    /// Forges of kinds that the configuration does not know, each with what its project asks.
+    pub fn of(forges: impl IntoIterator<Item = (ForgeName, Arc<dyn Forge>, Rules)>) -> Self {
+        let entry = |(name, forge, rules)| {
+            let entry = Entry {
+                forge,
+                rules,
+                webhook: None,
+            };
+            (name, entry)
+        };
+        Self(Arc::new(forges.into_iter().map(entry).collect()))
+    }
+
     /// The forge of this name.
     pub fn get(&self, name: &ForgeName) -> Option<&Arc<dyn Forge>> {
         self.0.get(name).map(|entry| &entry.forge)

@@ -16,6 +16,7 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 pub mod web;
+pub mod worker;
 
 use std::process::ExitCode;
 

@@ -118,7 +118,12 @@ impl Controller {
             pin_set: None,
             lifetime: None,
         };
-        Ok(Some(self.make_token(new, &Actor::Controller).await?.1))
+        match self.make_token(new, &Actor::Controller).await {
+            Ok((_, secret)) => Ok(Some(secret)),
+            // Another server that starts at the same moment was faster.
+            Err(Refusal::Raced | Refusal::Exists { .. }) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Makes another admin token, for whoever has access to the machine and has lost the last one.

@@ -20,7 +20,9 @@ use crate::snapshot::subject;
 use crate::store::records::{
     EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen,
 };
-use crate::store::{Commit, Condition, Error, Key, Operation, Revision, Transaction, keys};
+use crate::store::{
+    Commit, Condition, Error, Key, Operation, PAGE_MAX, Revision, Transaction, keys,
+};
 
 /// Reports of one batch, at most.
 pub const REPORTS_MAX: usize = 100;
@@ -324,14 +326,28 @@ impl Controller {
     /// # Errors
     /// If it cannot be read.
     pub(crate) async fn unfolded(&self) -> Result<Vec<Journaled>, Error> {
-        let mut journaled = Vec::new();
-        for entry in super::read_all(self.store.as_ref(), keys::JOURNAL).await? {
-            journaled.push(Journaled {
-                record: JournalRecord::decode(&entry.key, &entry.value)?,
-                key: entry.key,
-                revision: entry.created,
-            });
+        let mut journaled: Vec<Journaled> = Vec::new();
+        // What was committed after the first page was read may be on later ones without what was committed before it.
+        let mut known_until = None;
+        loop {
+            let last = journaled.last().map(|journaled| journaled.key.clone());
+            let page = self
+                .store
+                .page(keys::JOURNAL, last.as_ref(), PAGE_MAX)
+                .await?;
+            known_until.get_or_insert(page.revision);
+            for entry in page.entries {
+                journaled.push(Journaled {
+                    record: JournalRecord::decode(&entry.key, &entry.value)?,
+                    key: entry.key,
+                    revision: entry.created,
+                });
+            }
+            if !page.more {
+                break;
+            }
         }
+        journaled.retain(|journaled| known_until.is_none_or(|until| journaled.revision <= until));
         journaled.sort_by_key(|journaled| journaled.revision);
         Ok(journaled)
     }

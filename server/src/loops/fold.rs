@@ -53,7 +53,7 @@ impl Fold {
     /// The fold as the store has it.
     ///
     /// # Errors
-    /// If history cannot be read. A rollout whose evidence cannot be read is returned with the cause.
+    /// If history cannot be read, or the store not at all. A rollout whose evidence is damaged is returned with the cause.
     pub async fn load(
         controller: Arc<Controller>,
     ) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
@@ -71,7 +71,11 @@ impl Fold {
                 Ok(track) => {
                     tracks.insert(rollout.id.clone(), track);
                 }
-                Err(error) => unreadable.push((Arc::clone(rollout), error)),
+                Err(error @ Error::Damaged { .. }) => {
+                    unreadable.push((Arc::clone(rollout), error));
+                }
+                // It can be read later.
+                Err(error) => return Err(error),
             }
         }
         let fold = Self {

@@ -62,6 +62,8 @@ pub struct Promotion {
     /// What another server was asked and is carried out just now: its answer goes into the same transaction.
     relayed: Option<(Key, Stored<AskRecord>)>,
     told: Told,
+    /// Whether a decision may have been written, so that what is in memory may be what was before it.
+    is_doubtful: bool,
 }
 
 impl Promotion {
@@ -78,6 +80,7 @@ impl Promotion {
             only_when_asked: false,
             relayed: None,
             told: Told::default(),
+            is_doubtful: false,
         };
         for (rollout, error) in unreadable {
             tracing::error!(rollout = %rollout.id, %error, "evidence cannot be read; the rollout is frozen");
@@ -94,7 +97,7 @@ impl Promotion {
         }
     }
 
-    /// Runs until it is cancelled, or nobody can ask any more.
+    /// Runs until it is cancelled, or until what it has in memory may not be what the store has.
     pub async fn run(
         mut self,
         commands: &mut mpsc::Receiver<Command>,
@@ -115,6 +118,10 @@ impl Promotion {
                 taken.push(command);
             }
             self.tick(taken).await;
+            if self.is_doubtful {
+                tracing::warn!("whether a decision was written is not known; everything is read again");
+                return;
+            }
         }
         if self.controller.leads()
             && let Err(error) = self.fold.fold_all().await
@@ -131,7 +138,8 @@ impl Promotion {
             match command {
                 // What is not counted yet must not fall between two epochs.
                 Command::Ask(ask)
-                    if folded.is_err() && matches!(ask.verb, Verb::Promote { .. }) =>
+                    if self.is_doubtful
+                        || (folded.is_err() && matches!(ask.verb, Verb::Promote { .. })) =>
                 {
                     let cause = "reports could not be counted; try again".to_owned();
                     // The person may have gone.
@@ -141,14 +149,18 @@ impl Promotion {
                 Command::Tick(done) => waiting.push(done),
             }
         }
-        if folded.is_ok() {
+        if folded.is_ok() && !self.is_doubtful {
             self.carry_out_relayed().await;
         }
         match folded {
+            Ok(()) if self.is_doubtful => {}
             Ok(()) => self.decide_all().await,
             Err(error) => {
                 tracing::error!(%error, "reports could not be counted; nothing is decided")
             }
+        }
+        if self.is_doubtful {
+            return;
         }
         self.note_returns().await;
         self.forget_who_left().await;
@@ -205,6 +217,9 @@ impl Promotion {
                 let action = decision.action.clone();
                 if let Err(refusal) = self.execute(&rollout, decision, fleet, at).await {
                     tracing::error!(rollout = %id, ?action, %refusal, "a decision could not be written; it is made anew");
+                    if self.is_doubtful {
+                        return;
+                    }
                     break;
                 }
             }

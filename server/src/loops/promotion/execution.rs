@@ -19,7 +19,7 @@ use super::super::track::{changes_of, pool_changes};
 use super::Promotion;
 use crate::controller::{Draft, Note, Refusal, logged};
 use crate::loops::filing::{self, Intent};
-use crate::store::keys;
+use crate::store::{Error, keys};
 use crate::store::records::encode;
 
 impl Promotion {
@@ -465,7 +465,9 @@ impl Promotion {
         draft.replace(keys::rollout(&after.id), stored.modified, encode(&after));
         draft.require(controller.fence()?);
         self.put_answer(&mut draft);
-        controller.commit(draft).await?;
+        let committed = controller.commit(draft).await;
+        self.is_doubtful |= matches!(committed, Err(Refusal::Store(Error::Unknown(_))));
+        committed?;
         self.relayed = None;
         controller
             .metrics

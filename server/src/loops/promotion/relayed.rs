@@ -52,6 +52,9 @@ impl Promotion {
             let result = self
                 .try_carry_out(&rollout, verb, actor, words, expected_revision)
                 .await;
+            if self.is_doubtful {
+                return;
+            }
             self.answer_relayed(result).await;
         }
     }

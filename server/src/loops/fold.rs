@@ -44,6 +44,8 @@ pub struct Fold {
     /// Records of report ids by the day of the reports.
     seen: Vec<(i64, Key)>,
     folded: Revision,
+    /// Whether something is counted that the store does not have yet.
+    is_ahead: bool,
     sequence: u64,
     /// Pulls since the last look, while somebody is waited for who had a candidate that was taken back.
     returned: Vec<(Ordinal, Timestamp)>,
@@ -86,6 +88,7 @@ impl Fold {
             unwritten_looks: Vec::new(),
             seen: seen_records(store).await?,
             folded,
+            is_ahead: false,
             sequence: 0,
             returned: Vec::new(),
             controller,
@@ -96,6 +99,14 @@ impl Fold {
     /// Reports up to this revision are counted.
     pub const fn folded(&self) -> Revision {
         self.folded
+    }
+
+    /// The hash of what was counted of a rollout, where the store has all of it.
+    pub fn digest(&mut self, rollout: &Rollout) -> Option<String> {
+        match self.is_ahead {
+            true => None,
+            false => self.track(rollout).digest(),
+        }
     }
 
     /// Who has pulled since this was last asked, while somebody was waited for.
@@ -195,6 +206,7 @@ impl Fold {
 
     async fn fold_batch(&mut self, batch: &[Journaled]) -> Result<(), Error> {
         let snapshot = self.controller.snapshot();
+        self.is_ahead = true;
         let mut reports: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         for journaled in batch {
             for (index, entry) in journaled.record.entries.iter().enumerate() {
@@ -215,7 +227,9 @@ impl Fold {
             }
             self.folded = self.folded.max(journaled.revision);
         }
-        self.write(&snapshot, batch, reports).await
+        self.write(&snapshot, batch, reports).await?;
+        self.is_ahead = false;
+        Ok(())
     }
 
     fn fold_entry(&mut self, snapshot: &Snapshot, entry: &JournalEntry, mark: Mark) {

@@ -353,7 +353,7 @@ impl Promotion {
             },
             evidence,
             folded,
-            cells: self.fold.track(survivor).digest(),
+            cells: self.fold.digest(survivor),
             exposure: None,
         };
         let next = logged(draft, Some(survivor), next, note, now);
@@ -438,7 +438,7 @@ impl Promotion {
         now: Timestamp,
     ) -> Result<Rollout, Refusal> {
         let evidence = self.evidence_now(before);
-        let cells = self.fold.track(before).digest();
+        let cells = self.fold.digest(before);
         let controller = Arc::clone(&self.controller);
         let _lock = controller.lock().await;
         let snapshot = controller.snapshot();

@@ -17,9 +17,11 @@ use crate::forge::{self, Registry};
 use crate::loops::Wake;
 use crate::loops::candidates::Candidates;
 use crate::loops::filing::Filing;
+use crate::loops::notices::Notices;
 use crate::loops::promotion::Promotion;
 use crate::loops::sources::Sources;
 use crate::metrics::{self, Metrics};
+use crate::notice::{self, Routes};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
@@ -42,6 +44,9 @@ pub enum Error {
     /// A forge cannot be set up.
     #[error(transparent)]
     Forge(#[from] forge::ConfigError),
+    /// A route of notices is configured wrongly.
+    #[error(transparent)]
+    Notice(#[from] notice::ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -129,6 +134,7 @@ impl App {
                 .await
                 .map_err(|error| store::Error::Unavailable(error.to_string()))??,
         );
+        let routes = Routes::open(&config.routes)?;
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing, wake_sources) =
@@ -143,6 +149,7 @@ impl App {
             wake_filing: wake_filing.clone(),
             wake_sources: wake_sources.clone(),
             forges,
+            routes,
             public_url: config.public_url.clone(),
             to_promotion,
         };
@@ -198,6 +205,7 @@ impl App {
         tasks.spawn(promotion.run(loops.clone()));
         tasks.spawn(filing.run(loops.clone()));
         tasks.spawn(sources.run(loops.clone()));
+        tasks.spawn(Notices::new(Arc::clone(&controller)).run(loops.clone()));
         tasks.spawn(Candidates::new(Arc::clone(&controller)).run(loops.clone()));
         Ok(Self {
             address,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use pinion_core::evidence::Ordinal;
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
+use pinion_core::notice::Notice;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
@@ -21,6 +22,7 @@ use crate::forge::Registry;
 use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
+use crate::notice::Routes;
 use crate::random::Random;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
@@ -41,6 +43,7 @@ mod filings;
 mod freezes;
 mod gates;
 mod import;
+mod notices;
 mod outcomes;
 mod pin_sets;
 mod pins;
@@ -62,6 +65,7 @@ pub use figures::FiguresQuery;
 pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
+pub use notices::{NoticeFilter, RouteListing, Tested};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub(crate) use outcomes::{SEEN_DAYS, order};
 pub use pin_sets::{Import, Imported, NewerVersions, UnkeptLines};
@@ -118,6 +122,7 @@ pub struct Controller {
     wake_promotion: Wake,
     wake_filing: Wake,
     pub(crate) forges: Registry,
+    pub(crate) routes: Routes,
     /// Where people reach this server, if that is known.
     public_url: Option<PublicUrl>,
     followings: sources::Followings,
@@ -155,6 +160,8 @@ pub struct Parts {
     pub wake_sources: Wake,
     /// Forges that a source may name.
     pub forges: Registry,
+    /// By which people are told.
+    pub routes: Routes,
     /// Where people reach this server.
     pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
@@ -197,6 +204,7 @@ impl Controller {
             wake_promotion: parts.wake_promotion,
             wake_filing: parts.wake_filing,
             forges: parts.forges,
+            routes: parts.routes,
             public_url: parts.public_url,
             followings: sources::Followings::default(),
             spoken: Mutex::default(),
@@ -254,10 +262,12 @@ impl Controller {
     ///
     /// # Errors
     /// [`Refusal::Stale`] if another process was faster.
-    pub(crate) async fn commit(&self, draft: Draft) -> Result<Revision, Refusal> {
+    pub(crate) async fn commit(&self, mut draft: Draft) -> Result<Revision, Refusal> {
+        let routes = self.put_notices(&mut draft);
         let Draft {
             conditions,
             operations,
+            ..
         } = draft;
         if operations.len().max(conditions.len()) > TXN_ITEMS_MAX {
             return Err(Refusal::Exhausted {
@@ -283,6 +293,7 @@ impl Controller {
                 next.apply(&puts, &deletes, revision)?;
                 self.snapshot.store(Arc::new(next));
                 self.note_change();
+                routes.iter().for_each(|route| route.wake.wake());
                 Ok(revision)
             }
         }
@@ -376,6 +387,8 @@ fn split(operations: Vec<Operation>, revision: Revision) -> (Vec<Entry>, Vec<Key
 pub(crate) struct Draft {
     conditions: Vec<Condition>,
     operations: Vec<Operation>,
+    /// What people are told once it is committed.
+    notices: Vec<Notice>,
 }
 
 impl Draft {
@@ -385,6 +398,15 @@ impl Draft {
 
     pub(crate) const fn len(&self) -> usize {
         self.operations.len()
+    }
+
+    /// The bytes that it writes.
+    fn bytes(&self) -> usize {
+        let puts = self.operations.iter().map(|operation| match operation {
+            Operation::Put(key, value) => key.as_str().len() + value.len(),
+            Operation::Delete(key) => key.as_str().len(),
+        });
+        puts.sum()
     }
 
     pub(crate) fn require(&mut self, condition: Condition) {
@@ -409,6 +431,11 @@ impl Draft {
 
     pub(crate) fn delete(&mut self, key: Key) {
         self.operations.push(Operation::Delete(key));
+    }
+
+    /// Tells people of it, in the same transaction.
+    pub(crate) fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        self.notices.extend(notices);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod filing;
 pub mod fold;
 pub mod history;
 pub mod looks;
+pub mod notices;
 pub mod promotion;
 pub mod sources;
 pub mod track;

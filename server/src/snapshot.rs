@@ -16,7 +16,9 @@ use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
 use pinion_core::figures::Ended;
 use pinion_core::gate::Gate;
-use pinion_core::name::{ConsumerName, EnvironmentId, LeaseId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{
+    ConsumerName, EnvironmentId, LeaseId, NoticeId, PackageName, PinSetName, RolloutId,
+};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::queue::Wanted;
 use pinion_core::requires::Requirements;
@@ -28,8 +30,8 @@ use serde::de::DeserializeOwned;
 
 use crate::store::keys;
 use crate::store::records::{
-    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord, PinSetRecord,
-    RequiresRecord, TokenRecord, WantChunk, decode,
+    BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord, NoticeRecord,
+    PinSetRecord, RequiresRecord, TokenRecord, WantChunk, decode,
 };
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -120,6 +122,7 @@ pub struct Snapshot {
     /// Open rollouts by pin set, and the revision at which any of the set's rollouts last changed.
     open: imbl::OrdMap<PinSetName, OpenRollouts>,
     filings: imbl::OrdMap<Key, Stored<FilingRecord>>,
+    notices: imbl::OrdMap<Key, Stored<NoticeRecord>>,
     environments: imbl::HashMap<EnvironmentId, EnvironmentEntry>,
     members: imbl::HashMap<Ordinal, imbl::OrdSet<EnvironmentId>>,
     tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
@@ -202,6 +205,8 @@ impl Snapshot {
             self.put_ended(stored(entry)?);
         } else if text.starts_with(keys::FILING) {
             self.filings.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::NOTICE) {
+            self.notices.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ENVIRONMENT) {
             self.put_environment(stored(entry)?);
         } else if text.starts_with(keys::TOKEN) {
@@ -271,6 +276,7 @@ impl Snapshot {
 
     fn delete(&mut self, key: &Key) {
         self.blocks.remove(key);
+        self.notices.remove(key);
         self.tokens.remove(key);
         self.chunks.remove(key);
         self.requires.remove(key);
@@ -525,6 +531,16 @@ impl Snapshot {
     /// Every filing.
     pub fn filings(&self) -> impl Iterator<Item = &Stored<FilingRecord>> {
         self.filings.values()
+    }
+
+    /// Every notice, in no particular order.
+    pub fn notices(&self) -> impl Iterator<Item = &Stored<NoticeRecord>> {
+        self.notices.values()
+    }
+
+    /// A notice.
+    pub fn notice(&self, id: &NoticeId) -> Option<&Stored<NoticeRecord>> {
+        self.notices.get(&keys::notice(id))
     }
 
     /// The filing of a rollout, in its last attempt.

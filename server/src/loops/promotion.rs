@@ -189,6 +189,7 @@ impl Promotion {
                 };
                 standings.insert(id.clone(), Arc::new(standing));
                 if decision.action == Action::Wait {
+                    self.controller.tell_stuck(&rollout, &decision.reason).await;
                     break;
                 }
                 let action = decision.action.clone();

@@ -14,6 +14,7 @@
 //! | `chain/audit` | [`AuditHead`](pinion_core::audit::AuditHead) | with `audit/` |
 //! | `end/<rollout>` | [`Ended`](pinion_core::figures::Ended) | with the `ro/` that ends it; then the promotion loop |
 //! | `out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `ro/`; then the filing loop |
+//! | `notice/<notice>` | [`NoticeRecord`](super::records::NoticeRecord) | with the change that it tells of; then the notice loop, which removes it |
 //! | `env/<environment>` | [`EnvironmentRecord`](super::records::EnvironmentRecord) | its owner |
 //! | `tok/<SHA-256 of the secret>` | [`TokenRecord`](super::records::TokenRecord) | admins; enrolment |
 //! | `name/<token name>` | the token's key | with `tok/`, so that names are unique |
@@ -33,7 +34,7 @@
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::FilingKey;
 use pinion_core::name::{
-    ConsumerName, EnvironmentId, PackageName, PinSetName, RolloutId, TokenName,
+    ConsumerName, EnvironmentId, NoticeId, PackageName, PinSetName, RolloutId, TokenName,
 };
 use pinion_core::version::Version;
 use sha2::{Digest, Sha256};
@@ -41,7 +42,7 @@ use sha2::{Digest, Sha256};
 use super::Key;
 
 /// Families that are kept in memory, each with everything under it.
-pub const CONTROL_PREFIXES: [&str; 13] = [
+pub const CONTROL_PREFIXES: [&str; 14] = [
     SET,
     BASE,
     BLOCK,
@@ -50,6 +51,7 @@ pub const CONTROL_PREFIXES: [&str; 13] = [
     ROLLOUT,
     GATE,
     FILING,
+    NOTICE,
     ENVIRONMENT,
     TOKEN,
     DRAW_KEY,
@@ -73,6 +75,8 @@ pub const ROLLOUT: &str = "ro/";
 pub const GATE: &str = "gate/";
 /// Filings.
 pub const FILING: &str = "out/";
+/// Notices.
+pub const NOTICE: &str = "notice/";
 /// Environments.
 pub const ENVIRONMENT: &str = "env/";
 /// Tokens.
@@ -168,6 +172,11 @@ pub fn log(id: &RolloutId, sequence: u64) -> Key {
 /// The decisions of a rollout.
 pub fn log_prefix(id: &RolloutId) -> String {
     format!("log/{id}/")
+}
+
+/// A notice.
+pub fn notice(id: &NoticeId) -> Key {
+    Key::new(format!("{NOTICE}{id}"))
 }
 
 /// The end of a rollout.

@@ -259,7 +259,7 @@ impl Promotion {
         };
         let filing = filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
         self.controller
-            .put_blocks(&mut draft, &snapshot, rollout, &reason, survivor, now);
+            .put_blocks(&mut draft, &snapshot, rollout, (&reason, actor), survivor, now);
         if let Some(survivor) = survivor {
             self.put_restart(&mut draft, survivor, &rollout.id, now)?;
         }

@@ -227,7 +227,10 @@ mod tests {
             let refused = crate::notice::Routes::open(&[route]).err();
             // The sample names files that this machine does not have.
             let is_of_file = |error: &crate::notice::ConfigError| error.problem.contains("ca_file");
-            assert!(refused.as_ref().is_none_or(is_of_file), "{name}: {refused:?}");
+            assert!(
+                refused.as_ref().is_none_or(is_of_file),
+                "{name}: {refused:?}"
+            );
         }
     }
 

@@ -33,29 +33,37 @@ async fn list(
     let state = state.and_then(|state| state.to_possible_value());
     let mut request = v1::ListNoticesRequest {
         pin_set,
-        state: state.map(|state| state.get_name().to_owned()).unwrap_or_default(),
+        state: state
+            .map(|state| state.get_name().to_owned())
+            .unwrap_or_default(),
         ..Default::default()
     };
     let mut notices = Vec::new();
     loop {
-        let response = connection.answer(client.list_notices(request.clone())).await?;
+        let response = connection
+            .answer(client.list_notices(request.clone()))
+            .await?;
         notices.extend(response.notices);
         request.page_token = response.next_page_token;
         if request.page_token.is_empty() {
             break;
         }
     }
-    session.terminal.answers(&notices, || match notices.is_empty() {
-        true => "there is no such notice\n".to_owned(),
-        false => view::notices(&notices),
-    });
+    session
+        .terminal
+        .answers(&notices, || match notices.is_empty() {
+            true => "there is no such notice\n".to_owned(),
+            false => view::notices(&notices),
+        });
     Ok(Exit::Ok.into())
 }
 
 async fn routes(session: &Session) -> Result<ExitCode, Failure> {
     let connection = session.connect()?;
     let mut client = connection.notices();
-    let response = connection.answer(client.list_routes(v1::ListRoutesRequest {})).await?;
+    let response = connection
+        .answer(client.list_routes(v1::ListRoutesRequest {}))
+        .await?;
     let terminal = &session.terminal;
     terminal.answers(&response.routes, || {
         terminal.table(
@@ -71,11 +79,15 @@ async fn test(session: &Session, name: String) -> Result<ExitCode, Failure> {
     let mut client = connection.notices();
     let request = v1::TestRouteRequest { name: name.clone() };
     let response = connection.answer(client.test_route(request)).await?;
-    session.terminal.answer(&response, || format!("{}\n", response.answer));
+    session
+        .terminal
+        .answer(&response, || format!("{}\n", response.answer));
     let (words, exit) = match response.sent {
         true => ("has taken a test", Exit::Ok),
         false => ("has not taken a test", Exit::Refused),
     };
-    session.terminal.note(format_args!("the receiver of `{name}` {words}"));
+    session
+        .terminal
+        .note(format_args!("the receiver of `{name}` {words}"));
     Ok(exit.into())
 }

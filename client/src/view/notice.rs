@@ -16,7 +16,10 @@ pub(crate) fn notices(notices: &[v1::Notice]) -> String {
             deliveries,
             ..
         } = notice;
-        text.push_str(&format!("{}  {kind}  {subject}\n", show_time(time.as_ref())));
+        text.push_str(&format!(
+            "{}  {kind}  {subject}\n",
+            show_time(time.as_ref())
+        ));
         for delivery in deliveries {
             text.push_str(&format!("    {}\n", how(delivery)));
         }
@@ -50,7 +53,9 @@ fn how(delivery: &v1::Delivery) -> String {
 
 /// Routes as a table.
 pub(crate) fn routes(routes: &[v1::Route]) -> Table {
-    let mut table = Table::new(["NAME", "KIND", "TO", "WAITING", "FAILED", "PIN SETS", "EVENTS"]);
+    let mut table = Table::new([
+        "NAME", "KIND", "TO", "WAITING", "FAILED", "PIN SETS", "EVENTS",
+    ]);
     for route in routes {
         table.row([
             route.name.clone(),
@@ -80,12 +85,18 @@ mod tests {
         };
         let at = show_time(Some(&prost_types::Timestamp::default()));
         for (delivery, words) in [
-            (delivery("waiting", 0, ""), "ops: waits for its first try".to_owned()),
+            (
+                delivery("waiting", 0, ""),
+                "ops: waits for its first try".to_owned(),
+            ),
             (
                 delivery("waiting", 2, "answered 503"),
                 format!("ops: waits after 2 tries, next {at}; answered 503"),
             ),
-            (delivery("sent", 1, "answered 200"), format!("ops: sent {at}; answered 200")),
+            (
+                delivery("sent", 1, "answered 200"),
+                format!("ops: sent {at}; answered 200"),
+            ),
         ] {
             assert_eq!(how(&delivery), words);
         }

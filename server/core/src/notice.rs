@@ -21,8 +21,8 @@ pub use decision::Told;
 pub use json::payload;
 pub use kind::{Kind, UnknownKind};
 pub use occasion::{
-    BlockedVersion, block_lifted, block_set, candidate_stuck, change_became, gate_ended, lift_asked,
-    pin_set_frozen, pin_set_unfrozen, rollout_stuck, test,
+    BlockedVersion, block_lifted, block_set, candidate_stuck, change_became, gate_ended,
+    lift_asked, pin_set_frozen, pin_set_unfrozen, rollout_stuck, test,
 };
 pub use pattern::{InvalidPattern, Pattern};
 pub use words::digest;

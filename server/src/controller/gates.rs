@@ -250,7 +250,11 @@ impl Controller {
         let mut draft = Draft::default();
         let key = keys::gate(&rollout.id, &gate.consumer);
         draft.replace(key, stored.modified, encode(gate));
-        if let Some(run) = gate.runs.last().filter(|_| gate.state != stored.record.state) {
+        if let Some(run) = gate
+            .runs
+            .last()
+            .filter(|_| gate.state != stored.record.state)
+        {
             draft.tell(gate_ended(rollout, gate, &run.by, self.clock.now()));
         }
         self.commit(draft).await?;

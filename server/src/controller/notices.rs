@@ -12,6 +12,7 @@ use pinion_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{Controller, Draft, Identity, Planned, Refusal, Verdict};
+use crate::loops::notices::in_short;
 use crate::notice::{Error, Route, Sending};
 use crate::random::bytes;
 use crate::store::records::{Delivery, DeliveryState, NoticeRecord, Role, encode};
@@ -75,10 +76,19 @@ impl Controller {
             woken.extend(routes.iter().cloned());
             self.put_notice(draft, id, notice, routes);
         }
-        woken.iter().filter_map(|name| self.routes.get(name).cloned()).collect()
+        woken
+            .iter()
+            .filter_map(|name| self.routes.get(name).cloned())
+            .collect()
     }
 
-    fn put_notice(&self, draft: &mut Draft, id: NoticeId, mut notice: Notice, routes: Vec<RouteName>) {
+    fn put_notice(
+        &self,
+        draft: &mut Draft,
+        id: NoticeId,
+        mut notice: Notice,
+        routes: Vec<RouteName>,
+    ) {
         notice.link = self.link_of(&notice);
         let next_try = notice.at;
         let deliveries = routes.into_iter().map(|route| Delivery {
@@ -133,7 +143,8 @@ impl Controller {
         }
         if let Some(notice) = rollout_stuck(rollout, reason, self.clock.now()) {
             let epoch = rollout.epoch_index();
-            self.tell_once(&format!("{}/{epoch}", rollout.id), notice).await;
+            self.tell_once(&format!("{}/{epoch}", rollout.id), notice)
+                .await;
         }
     }
 
@@ -196,7 +207,10 @@ impl Controller {
         let snapshot = self.snapshot();
         let is_visible = |pin_set: &PinSetName| caller.require_pin_set(pin_set).is_ok();
         let is_so = |record: &NoticeRecord| {
-            let mut states = record.deliveries.iter().map(|delivery| delivery.state.as_str());
+            let mut states = record
+                .deliveries
+                .iter()
+                .map(|delivery| delivery.state.as_str());
             filter.state.is_empty() || states.any(|state| state == filter.state)
         };
         let mut listed: Vec<Arc<NoticeRecord>> = snapshot
@@ -253,11 +267,11 @@ impl Controller {
         Ok(match sent {
             Ok(answer) => Tested {
                 is_sent: true,
-                answer,
+                answer: in_short(&answer),
             },
             Err(Error::Retry { answer, .. } | Error::Refused { answer }) => Tested {
                 is_sent: false,
-                answer,
+                answer: in_short(&answer),
             },
         })
     }

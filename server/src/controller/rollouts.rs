@@ -715,7 +715,10 @@ pub(crate) fn logged(
         before,
         after: &after,
         entry: &entry,
-        had: note.exposure.as_ref().map(|exposure| exposure.connected.len()),
+        had: note
+            .exposure
+            .as_ref()
+            .map(|exposure| exposure.connected.len()),
     };
     draft.tell(told.notices());
     let was_open = before.is_some_and(|before| before.state.is_open());

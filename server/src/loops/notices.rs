@@ -115,7 +115,8 @@ impl Notices {
         let snapshot = self.controller.snapshot();
         let due = snapshot.notices().filter_map(|stored| {
             let delivery = stored.record.delivery(&route.name)?;
-            let is_due = matches!(delivery.state, DeliveryState::Waiting { next_try } if next_try <= now);
+            let is_due =
+                matches!(delivery.state, DeliveryState::Waiting { next_try } if next_try <= now);
             is_due.then(|| (stored.clone(), delivery.clone()))
         });
         due.min_by_key(|(stored, _)| (stored.record.notice.at, stored.record.id.clone()))
@@ -131,7 +132,8 @@ impl Notices {
         let at = self.controller.clock.now();
         let is_late = |now: Timestamp| record.notice.at.plus(GIVE_UP) <= now;
         if is_late(at) && !delivery.last_answer.is_empty() {
-            self.end(record, delivery, DeliveryState::GivenUp { at }).await?;
+            self.end(record, delivery, DeliveryState::GivenUp { at })
+                .await?;
             return Ok(None);
         }
         let limit = route.timeout * 2;
@@ -177,7 +179,7 @@ impl Notices {
         self.say(record, route, state, tries, &answer);
         let became = Delivery {
             state,
-            last_answer: short(&answer, ANSWER_BYTES_MAX),
+            last_answer: in_short(&answer),
             ..trying.clone()
         };
         self.note_for_sure(&record.id, &trying, &became).await;
@@ -301,4 +303,9 @@ impl Notices {
         self.controller.commit(draft).await?;
         Ok(())
     }
+}
+
+/// A receiver's words on one line, as far as they are kept.
+pub(crate) fn in_short(answer: &str) -> String {
+    short(&answer.replace(['\n', '\t'], " "), ANSWER_BYTES_MAX)
 }

@@ -121,7 +121,10 @@ impl RouteConfig {
     pub(super) fn patterns(&self) -> Result<(Vec<Pattern>, Vec<Pattern>), ConfigError> {
         let parse = |key: &str, texts: &[String]| {
             if !(1..=PATTERNS_MAX).contains(&texts.len()) {
-                return Err(self.error(format!("`{key}` has {}; give 1 to {PATTERNS_MAX}", texts.len())));
+                return Err(self.error(format!(
+                    "`{key}` has {}; give 1 to {PATTERNS_MAX}",
+                    texts.len()
+                )));
             }
             let patterns = texts.iter().map(|text| Pattern::parse(text));
             let patterns: Result<Vec<Pattern>, _> = patterns.collect();

@@ -59,7 +59,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let unsent = |error: reqwest::Error| Error::retry(format!("no answer: {}", blot(&said_by(error))));
+        let unsent =
+            |error: reqwest::Error| Error::retry(format!("no answer: {}", blot(&said_by(error))));
         let mut response = request.send().await.map_err(unsent)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut said = Vec::new();
@@ -144,10 +145,16 @@ mod tests {
         let judge = |status: u16| judged(status, String::new(), &HeaderMap::new());
         assert!(judge(200).is_ok() && judge(204).is_ok());
         for status in [408, 425, 429, 500, 502, 503, 504, 507] {
-            assert!(matches!(judge(status), Err(Error::Retry { .. })), "{status}");
+            assert!(
+                matches!(judge(status), Err(Error::Retry { .. })),
+                "{status}"
+            );
         }
         for status in [301, 400, 401, 403, 404, 410, 413] {
-            assert!(matches!(judge(status), Err(Error::Refused { .. })), "{status}");
+            assert!(
+                matches!(judge(status), Err(Error::Refused { .. })),
+                "{status}"
+            );
         }
     }
 

@@ -63,18 +63,29 @@ pub(super) fn open(config: &RouteConfig) -> Result<Arc<dyn Sender>, ConfigError>
         let address = text.parse::<Mailbox>();
         address.map_err(|error| config.error(format!("`{key}`: `{text}` is no address ({error})")))
     };
-    let from = config.from.as_deref().ok_or_else(|| config.error("give `from`"))?;
+    let from = config
+        .from
+        .as_deref()
+        .ok_or_else(|| config.error("give `from`"))?;
     if !(1..=TO_MAX).contains(&config.to.len()) {
         return Err(config.error(format!("`to` has {}; give 1 to {TO_MAX}", config.to.len())));
     }
     let to: Result<Vec<Mailbox>, _> = config.to.iter().map(|text| address("to", text)).collect();
     let to = to?;
-    let (file, command) = (config.password_file.as_ref(), config.password_command.as_ref());
-    let login = match (config.user.clone(), config.secret("password", file, command)?) {
+    let (file, command) = (
+        config.password_file.as_ref(),
+        config.password_command.as_ref(),
+    );
+    let login = match (
+        config.user.clone(),
+        config.secret("password", file, command)?,
+    ) {
         (Some(user), Some(secret)) => Some((user, secret)),
         (None, None) => None,
         _ => {
-            return Err(config.error("give both `user` and `password_file` (or `password_command`), or neither"));
+            return Err(config.error(
+                "give both `user` and `password_file` (or `password_command`), or neither",
+            ));
         }
     };
     Ok(Arc::new(Mail {
@@ -102,7 +113,8 @@ fn encryption(config: &RouteConfig, tls: MailTls, server: &str) -> Result<Tls, C
     }
     // A second call finds one, and it is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let problem = |error: lettre::transport::smtp::Error| config.error(format!("`ca_file`: {error}"));
+    let problem =
+        |error: lettre::transport::smtp::Error| config.error(format!("`ca_file`: {error}"));
     let mut parameters = TlsParameters::builder(server.to_owned());
     if let Some(pem) = config.certificates()? {
         let certificate = Certificate::from_pem(&pem).map_err(problem)?;

@@ -76,10 +76,16 @@ impl Sender for Slack {
 /// `text` is the whole of it, for those who know no blocks; Slack shows the blocks, and `text` in its alerts.
 fn message(notice: &Notice) -> Value {
     let subject = harmless(&notice.subject);
-    let body = harmless(&Notice { link: None, ..notice.clone() }.body());
+    let body = harmless(
+        &Notice {
+            link: None,
+            ..notice.clone()
+        }
+        .body(),
+    );
     let (mut text, mut section) = (format!("{subject}\n{body}"), body);
     if let Some(link) = &notice.link {
-        text.push_str(&format!("\n{}", escaped(link)));
+        text.push_str(&format!("\n\n{}", escaped(link)));
         section = cut(&section, SECTION_MAX - link.len());
         section.push_str(&format!("\n\n<{}|Open in Pinion>", escaped(link)));
     }
@@ -110,7 +116,9 @@ fn harmless(text: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -145,11 +153,14 @@ mod tests {
         let text = message["text"].as_str().expect("text");
         assert_eq!(
             text,
-            "&lt;!channel&gt; @ here [a] (https://x.example)\na &amp; b &lt;@ U1&gt; @ all ![x] (y)\nhttps://pinion.example/?a&amp;b"
+            "&lt;!channel&gt; @ here [a] (https://x.example)\na &amp; b &lt;@ U1&gt; @ all ![x] (y)\n\nhttps://pinion.example/?a&amp;b"
         );
         assert_eq!(message["blocks"][0]["text"]["type"], "plain_text");
         let section = message["blocks"][1]["text"]["text"].as_str().expect("text");
-        assert!(section.ends_with("<https://pinion.example/?a&amp;b|Open in Pinion>"), "{section}");
+        assert!(
+            section.ends_with("<https://pinion.example/?a&amp;b|Open in Pinion>"),
+            "{section}"
+        );
         assert_eq!(section.matches('<').count(), 1, "{section}");
     }
 }

@@ -103,7 +103,9 @@ impl Sender for Webhook {
                 Address::Plain(_) => text.to_owned(),
                 Address::Secret(secret) => secret.redact(text),
             };
-            self.secrets.iter().fold(text, |text, secret| secret.redact(&text))
+            self.secrets
+                .iter()
+                .fold(text, |text, secret| secret.redact(&text))
         };
         self.client.post(&url, &headers, body, &blot).await
     }
@@ -165,7 +167,12 @@ mod tests {
         let key = key_of("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").expect("a secret");
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
         assert_eq!(
-            signatures(&[key], "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", "1649367553", body),
+            signatures(
+                &[key],
+                "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
+                "1649367553",
+                body
+            ),
             "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw="
         );
     }
@@ -174,7 +181,10 @@ mod tests {
     fn a_secret_that_is_none_is_refused_without_repeating_it() {
         for secret in ["s3cret", "whsec_s3cret", "whsec_czNjcmV0"] {
             let error = key_of(secret).expect_err("none");
-            assert!(!error.contains("s3cret") && !error.contains("czNj"), "{error}");
+            assert!(
+                !error.contains("s3cret") && !error.contains("czNj"),
+                "{error}"
+            );
         }
     }
 }

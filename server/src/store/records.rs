@@ -485,12 +485,17 @@ impl DeliveryState {
 impl NoticeRecord {
     /// When it ended on its last route; none: it waits on one.
     pub fn ended(&self) -> Option<Timestamp> {
-        let ends = self.deliveries.iter().map(|delivery| delivery.state.ended());
+        let ends = self
+            .deliveries
+            .iter()
+            .map(|delivery| delivery.state.ended());
         ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
     }
 
     /// How it is on a route.
     pub fn delivery(&self, route: &RouteName) -> Option<&Delivery> {
-        self.deliveries.iter().find(|delivery| delivery.route == *route)
+        self.deliveries
+            .iter()
+            .find(|delivery| delivery.route == *route)
     }
 }

@@ -51,21 +51,38 @@ impl Told<'_> {
                 format!("No answer at {share}, needs a person"),
             ),
             (_, StateKind::Completed) => (Kind::Completed, "Completed".to_owned()),
+            (StateKind::Gating, StateKind::RolledBack) => {
+                (Kind::RolledBack, "Rolled back before it began".to_owned())
+            }
             (_, StateKind::RolledBack) => (Kind::RolledBack, format!("Rolled back at {share}")),
             (_, StateKind::Aborted) => (Kind::Aborted, self.aborted()),
             (_, StateKind::Superseded) => (Kind::Superseded, "Superseded".to_owned()),
             (_, StateKind::Gating | StateKind::Baking) => return Vec::new(),
         };
-        let draft = self.begun(kind, &what).line(self.affected(before)).line(self.evidence());
+        let blocked = kind == Kind::RolledBack && !self.after.is_shadow();
+        let blocked =
+            blocked.then(|| "It is blocked: nothing proposes it again by itself".to_owned());
+        let draft = self
+            .begun(kind, &what)
+            .line(self.affected(before))
+            .line(self.evidence());
+        let draft = draft.line(blocked);
         vec![self.with_ways(draft, kind).done()]
     }
 
     /// Why, and by whom.
     fn begun(&self, kind: Kind, what: &str) -> Draft {
         let Self { after, entry, .. } = self;
+        // That a person asked for it is said by who did.
+        let says_more = match entry.reason.plain() {
+            Reason::Created => false,
+            Reason::Asked { words } => !words.is_empty(),
+            _ => true,
+        };
+        let has_author = matches!(entry.actor, Actor::Token(_));
         Draft::new(kind, entry.at, &entry.actor)
             .of_rollout(after, what)
-            .line(format!("Why: {}", entry.reason))
+            .line((says_more || !has_author).then(|| format!("Why: {}", entry.reason)))
             .by(&entry.actor)
     }
 
@@ -76,8 +93,11 @@ impl Told<'_> {
         let notice = |kind: Kind, what: &str| {
             let draft = self.begun(kind, what).line(self.approvals());
             let young = self.after.not_before.as_ref();
-            let young = young.map(|(until, package)| format!("The version of {package} is old enough on {until}"));
-            let tests = (!gates.is_empty()).then(|| format!("The tests of {} come before anybody gets it", named(gates)));
+            let young = young.map(|(until, package)| {
+                format!("The version of {package} is old enough on {until}")
+            });
+            let tests = (!gates.is_empty())
+                .then(|| format!("The tests of {} come before anybody gets it", named(gates)));
             self.with_ways(draft.line(young).line(tests), kind).done()
         };
         let needed = (missing > 0).then(|| {
@@ -99,7 +119,9 @@ impl Told<'_> {
             return Vec::new();
         }
         let what = format!("Needs {} again", counted(u64::from(missing), "approval"));
-        let draft = self.begun(Kind::ApprovalNeeded, &what).line(self.approvals());
+        let draft = self
+            .begun(Kind::ApprovalNeeded, &what)
+            .line(self.approvals());
         vec![self.with_ways(draft, Kind::ApprovalNeeded).done()]
     }
 
@@ -117,7 +139,10 @@ impl Told<'_> {
     }
 
     fn aborted(&self) -> String {
-        match (self.entry.reason.plain(), self.before.map(Rollout::last_share)) {
+        match (
+            self.entry.reason.plain(),
+            self.before.map(Rollout::last_share),
+        ) {
             (Reason::Denied { .. }, _) => "Refused".to_owned(),
             (_, Some(share)) if share.value() > 0.0 => format!("Stopped at {share}"),
             _ => "Stopped".to_owned(),
@@ -149,13 +174,14 @@ impl Told<'_> {
                 })
             }
             (State::Completed { .. }, _) => Some("It is the baseline of everybody now".to_owned()),
-            (State::Paused { .. } | State::Frozen { .. } | State::Inconclusive, Some(population)) => {
-                Some(format!(
-                    "{} of {} keep it meanwhile; nobody else gets it",
-                    self.after.share(),
-                    of(population)
-                ))
-            }
+            (
+                State::Paused { .. } | State::Frozen { .. } | State::Inconclusive,
+                Some(population),
+            ) => Some(format!(
+                "{} of {} keep it meanwhile; nobody else gets it",
+                self.after.share(),
+                of(population)
+            )),
             (State::Baking, Some(population)) => Some(format!(
                 "{} of {} have it with their next pull",
                 self.after.share(),
@@ -178,8 +204,12 @@ impl Told<'_> {
                 | Reason::Inconclusive { .. }
                 | Reason::AssignmentDoubtful { .. }
         );
-        (!says_them && evidence.exposed_total.reporting > 0)
-            .then(|| format!("So far {}", sides(&evidence.exposed_total, &evidence.control_total)))
+        (!says_them && evidence.exposed_total.reporting > 0).then(|| {
+            format!(
+                "So far {}",
+                sides(&evidence.exposed_total, &evidence.control_total)
+            )
+        })
     }
 
     fn with_ways(&self, draft: Draft, kind: Kind) -> Draft {
@@ -207,7 +237,10 @@ impl Told<'_> {
                     _ => None,
                 };
                 let lift = (!self.after.is_shadow()).then(|| {
-                    format!("`pinion pin-set lift {} PACKAGE VERSION` lifts the block, once the cause is gone", self.after.pin_set)
+                    format!(
+                        "{} lifts the block, once the cause is gone",
+                        lift(self.after)
+                    )
                 });
                 draft.way(filed).way(lift)
             }
@@ -223,12 +256,31 @@ impl Told<'_> {
                 run("rollback"),
                 run("abort")
             )),
-            Kind::Created | Kind::Started | Kind::Raised | Kind::Resumed => {
-                draft.way(format!("{} keeps the share, {} stops it", run("pause"), run("abort")))
-            }
+            Kind::Created => draft.way(format!("{} stops it", run("abort"))),
+            Kind::Started | Kind::Raised | Kind::Resumed => draft.way(format!(
+                "{} keeps the share, {} stops it",
+                run("pause"),
+                run("abort")
+            )),
             _ => draft,
         }
     }
+}
+
+/// The command that lifts the block of a rollout's versions.
+pub(super) fn lift(rollout: &Rollout) -> String {
+    let version = match rollout.changes.as_slice() {
+        [change] => change
+            .to
+            .as_ref()
+            .map(|to| format!("{} {to}", change.package.written())),
+        _ => None,
+    };
+    let version = version.unwrap_or_else(|| "PACKAGE VERSION".to_owned());
+    format!(
+        "`pinion pin-set lift {} {version} --reason WHY`",
+        rollout.pin_set
+    )
 }
 
 /// What a share is of, for occasions that know no more than the rollout.

@@ -37,5 +37,6 @@ pub fn payload(id: &NoticeId, notice: &Notice) -> Value {
 }
 
 fn rfc3339(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| unix_ms.to_string(), |time| time.to_string())
+    jiff::Timestamp::from_millisecond(unix_ms)
+        .map_or_else(|_| unix_ms.to_string(), |time| time.to_string())
 }

@@ -1,11 +1,10 @@
 //! What is no decision about a rollout as notices: gates, changes on forges, blocks, pin sets, and what is stuck.
 
-use super::decision::exposed_now;
+use super::decision::{exposed_now, lift};
 use super::words::{Draft, in_short};
 use super::{Kind, Notice};
 use crate::gate::{Gate, GateState};
 use crate::name::{ForgeName, PinSetName, RolloutId, RouteName};
-use crate::numbers::counted;
 use crate::pin::PackageChange;
 use crate::reason::Reason;
 use crate::rollout::Rollout;
@@ -100,10 +99,7 @@ pub fn block_set(rollout: &Rollout, reason: &Reason, actor: &Actor, at: Timestam
         .of_rollout(rollout, "Blocked")
         .line(format!("Why: {reason}"))
         .line("It is not proposed again until the block is lifted".to_owned())
-        .way(format!(
-            "`pinion pin-set lift {} PACKAGE VERSION` lifts the block",
-            rollout.pin_set
-        ))
+        .way(format!("{} lifts the block", lift(rollout)))
         .done()
 }
 
@@ -133,7 +129,7 @@ pub fn lift_asked(
         .line(format!("Why: {reason}"))
         .by(actor)
         .way(format!(
-            "`pinion pin-set lift {pin_set} {package} {version}` asks for it too"
+            "`pinion pin-set lift {pin_set} {package} {version} --reason WHY` asks for it too"
         ))
         .done();
     notice.rollout = Some(blocked.rollout.clone());
@@ -160,7 +156,9 @@ pub fn block_lifted(
         )
         .line(format!("Why: {reason}"))
         .by(actor)
-        .line(format!("It had been rolled back by rollout {rollout}; it may be tried again now"))
+        .line(format!(
+            "It had been rolled back by rollout {rollout}; it may be tried again now"
+        ))
         .done();
     notice.rollout = Some(rollout.clone());
     notice
@@ -178,10 +176,12 @@ pub fn pin_set_frozen(
         .about(pin_set, &format!("Pin set frozen: {pin_set}"))
         .line(format!("Why: {reason}"))
         .line(format!(
-            "{} stay where they are; harm is rolled back all the same",
-            counted(open as u64, "open rollout")
+            "{} in it; shares stay where they are, and harm is rolled back all the same",
+            rollouts(open)
         ))
-        .way(format!("`pinion pin-set unfreeze {pin_set}` takes that away"))
+        .way(format!(
+            "`pinion pin-set unfreeze {pin_set}` takes that away"
+        ))
         .done()
 }
 
@@ -197,11 +197,16 @@ pub fn pin_set_unfrozen(
         .about(pin_set, &format!("Pin set no longer frozen: {pin_set}"))
         .line(format!("Why: {reason}"))
         .by(actor)
-        .line(format!(
-            "{} go on by their policies",
-            counted(open as u64, "open rollout")
-        ))
+        .line(format!("{} in it, by its policy again", rollouts(open)))
         .done()
+}
+
+fn rollouts(open: usize) -> String {
+    match open {
+        0 => "No rollout is open".to_owned(),
+        1 => "1 rollout is open".to_owned(),
+        many => format!("{many} rollouts are open"),
+    }
 }
 
 /// A rollout that cannot go on without a person, although nothing is wrong with it; nothing where it only waits.
@@ -251,8 +256,9 @@ pub fn candidate_stuck(
 pub fn test(route: &RouteName, actor: &Actor, at: Timestamp) -> Notice {
     Draft::new(Kind::Test, at, actor)
         .with_subject(&format!("Test of the route {route}"))
-        .line(format!("{actor} asked Pinion for this test; nothing has happened"))
+        .line(format!(
+            "{actor} asked Pinion for this test; nothing has happened"
+        ))
         .line("Whoever reads it is told of rollouts by this route".to_owned())
         .done()
 }
-

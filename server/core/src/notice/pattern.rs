@@ -14,7 +14,9 @@ pub struct Pattern(String);
 
 /// A text that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no pattern; write a name, with `*` for any run of characters, such as `rollout.*`")]
+#[error(
+    "`{0}` is no pattern; write a name, with `*` for any run of characters, such as `rollout.*`"
+)]
 pub struct InvalidPattern(String);
 
 impl Pattern {
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_run_and_the_rest_for_itself() {
-        let matches = |pattern: &str, name: &str| Pattern::parse(pattern).expect("one").matches(name);
+        let matches =
+            |pattern: &str, name: &str| Pattern::parse(pattern).expect("one").matches(name);
         assert!(matches("*", "rollout.frozen") && matches("rollout.*", "rollout.frozen"));
         assert!(matches("*.person_needed", "candidate.person_needed"));
         assert!(!matches("rollout.*", "gate.failed") && !matches("rollout", "rollout.frozen"));

@@ -60,7 +60,9 @@ impl Draft {
     pub(super) fn line(mut self, sentence: impl Into<Option<String>>) -> Self {
         let sentence = sentence.into().map(|text| line(&text, LINE_BYTES_MAX));
         let room = LINES_MAX.saturating_sub(self.0.lines.len());
-        self.0.lines.extend(sentence.map(ended).into_iter().take(room));
+        self.0
+            .lines
+            .extend(sentence.map(ended).into_iter().take(room));
         self
     }
 
@@ -119,7 +121,10 @@ pub fn digest(first: Notice, others: &[Notice]) -> Notice {
 
 /// With a full stop, unless it ends in a mark already, or in an address that one would spoil.
 fn ended(mut sentence: String) -> String {
-    let ends_in_address = sentence.rsplit(' ').next().is_some_and(|word| word.contains("://"));
+    let ends_in_address = sentence
+        .rsplit(' ')
+        .next()
+        .is_some_and(|word| word.contains("://"));
     if !ends_in_address && !sentence.ends_with(['.', '?', '!', '…']) {
         sentence.push('.');
     }

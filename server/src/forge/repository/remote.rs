@@ -204,8 +204,8 @@ fn is_scp_like(host: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::secret::Source;
     use super::*;
+    use crate::secret::Source;
 
     fn parse(text: &str) -> Result<Remote, String> {
         Remote::parse(text, None, None)

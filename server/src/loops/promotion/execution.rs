@@ -258,8 +258,14 @@ impl Promotion {
             link: self.controller.page_of(&rollout.id),
         };
         let filing = filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
-        self.controller
-            .put_blocks(&mut draft, &snapshot, rollout, (&reason, actor), survivor, now);
+        self.controller.put_blocks(
+            &mut draft,
+            &snapshot,
+            rollout,
+            (&reason, actor),
+            survivor,
+            now,
+        );
         if let Some(survivor) = survivor {
             self.put_restart(&mut draft, survivor, &rollout.id, now)?;
         }

@@ -223,14 +223,12 @@ mod tests {
         assert!(config.tls.is_some() && !config.forges.is_empty());
         assert_eq!(config.routes.len(), 3, "one of every kind");
         for route in config.routes {
-            let name = route.name.clone();
-            let refused = crate::notice::Routes::open(&[route]).err();
-            // The sample names files that this machine does not have.
-            let is_of_file = |error: &crate::notice::ConfigError| error.problem.contains("ca_file");
-            assert!(
-                refused.as_ref().is_none_or(is_of_file),
-                "{name}: {refused:?}"
-            );
+            // The sample names a file that this machine does not have.
+            let route = RouteConfig {
+                ca_file: None,
+                ..route
+            };
+            assert_eq!(crate::notice::Routes::open(&[route]).err(), None);
         }
     }
 

@@ -249,3 +249,149 @@ fn every() -> Vec<String> {
 const fn default_timeout_s() -> u64 {
     15
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Routes;
+    use super::*;
+
+    const WEBHOOK: &str = "kind = 'webhook'\nurl = 'https://x.example/s3cret'\nsecret_file = '/s'";
+    const MAIL: &str =
+        "kind = 'mail'\nserver = 'smtp.example.org'\nfrom = 'a@x.example'\nto = ['b@x.example']";
+
+    /// Why a route with these keys is refused; empty: it is not.
+    fn refused(keys: &str) -> String {
+        let text = format!("name = 'ops'\n{keys}");
+        let config: RouteConfig = match toml::from_str(&text) {
+            Ok(config) => config,
+            Err(error) => return error.to_string(),
+        };
+        Routes::open(&[config])
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_route_is_said_by_its_key() {
+        let webhook = |more: &str| format!("{WEBHOOK}\n{more}");
+        let mail = |more: &str| format!("{MAIL}\n{more}");
+        for fine in [
+            webhook("events = ['rollout.*']\npin_sets = ['a-*', 'b']"),
+            mail("tls = 'tls'"),
+            mail("tls = 'none'\nallow_plaintext = true"),
+            "kind = 'slack'\nurl_command = ['pass', 'chat']".to_owned(),
+        ] {
+            assert_eq!(refused(&fine), "", "{fine}");
+        }
+        for (keys, words) in [
+            (
+                webhook("events = ['rollback.*']"),
+                "`events`: `rollback.*` matches none; known: rollout.rolled_back",
+            ),
+            (webhook("events = []"), "`events` has 0; give 1 to 32"),
+            (webhook("pin_sets = ['A']"), "`pin_sets`: `A` is no pattern"),
+            (webhook("timeout_s = 0"), "`timeout_s` is 0; use 1 to 60"),
+            (
+                webhook("server = 'x'"),
+                "`server` has no meaning for the kind `webhook`",
+            ),
+            (
+                webhook("secret_command = ['a']"),
+                "both `secret_file` and `secret_command`",
+            ),
+            (webhook("colour = 'red'"), "unknown field `colour`"),
+            (webhook("ca_file = '/none'"), "`ca_file` `/none`: "),
+            (
+                "kind = 'webhook'\nurl = 'https://x.example'".to_owned(),
+                "give `secret_file` or `secret_command`",
+            ),
+            (
+                "kind = 'webhook'\nurl = 'http://x.example/s3cret'\nsecret_file = '/s'".to_owned(),
+                "`url` is plain http",
+            ),
+            (
+                "kind = 'webhook'\nsecret_file = '/s'".to_owned(),
+                "give one of `url`, `url_file` and `url_command`",
+            ),
+            (
+                "kind = 'slack'\nurl = 'https://x.example/s3cret'".to_owned(),
+                "put it into a file and give `url_file`",
+            ),
+            (
+                "kind = 'slack'".to_owned(),
+                "give `url_file` or `url_command`",
+            ),
+            (
+                "kind = 'pager'".to_owned(),
+                "`kind` is `pager`; known: `webhook`, `slack`, `mail`",
+            ),
+            (
+                mail("tls = 'none'"),
+                "`tls` is `none`, which is for loopback only",
+            ),
+            (mail("user = 'a'"), "give both `user` and `password_file`"),
+            (
+                MAIL.replace("b@x.example", "nobody"),
+                "`to`: `nobody` is no address",
+            ),
+            (
+                MAIL.replace("['b@x.example']", "[]"),
+                "`to` has 0; give 1 to 50",
+            ),
+        ] {
+            let refused = refused(&keys);
+            assert!(refused.contains(words), "{keys}: {refused}");
+            assert!(!refused.contains("s3cret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_route_has_a_name_of_its_own_and_shows_no_path_of_its_url() {
+        let config: RouteConfig =
+            toml::from_str(&format!("name = 'ops'\n{WEBHOOK}")).expect("a route");
+        let shown = format!("{config:?}");
+        assert!(
+            shown.contains("https://x.example") && !shown.contains("s3cret"),
+            "{shown}"
+        );
+        let twice = Routes::open(&[config.clone(), config]).expect_err("twice");
+        assert!(twice.to_string().contains("configured twice"), "{twice}");
+    }
+
+    #[test]
+    fn the_sample_has_every_key() {
+        let sample = include_str!("../../../deploy/pinion.toml");
+        let notices = &sample[sample.find("[[notice]]").expect("notices")..];
+        for key in [
+            "name",
+            "kind",
+            "events",
+            "pin_sets",
+            "url",
+            "url_file",
+            "url_command",
+            "secret_file",
+            "secret_command",
+            "previous_secret_file",
+            "server",
+            "port",
+            "tls",
+            "user",
+            "password_file",
+            "password_command",
+            "from",
+            "to",
+            "allow_plaintext",
+            "ca_file",
+            "timeout_s",
+        ] {
+            let is_there = notices.lines().any(|line| {
+                let line = line.trim_start_matches(['#', '|', ' ']);
+                line.strip_prefix(key)
+                    .is_some_and(|rest| rest.starts_with(" ="))
+            });
+            assert!(is_there, "{key}");
+        }
+    }
+}

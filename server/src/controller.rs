@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -123,6 +124,8 @@ pub struct Controller {
     wake_filing: Wake,
     pub(crate) forges: Registry,
     pub(crate) routes: Routes,
+    /// Keeps the ids of notices of one moment in order; begins again after 65,535.
+    notices_so_far: AtomicU16,
     /// Where people reach this server, if that is known.
     public_url: Option<PublicUrl>,
     followings: sources::Followings,
@@ -205,6 +208,7 @@ impl Controller {
             wake_filing: parts.wake_filing,
             forges: parts.forges,
             routes: parts.routes,
+            notices_so_far: AtomicU16::new(0),
             public_url: parts.public_url,
             followings: sources::Followings::default(),
             spoken: Mutex::default(),

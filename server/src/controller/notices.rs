@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pinion_core::name::{NoticeId, PinSetName, RolloutId, RouteName};
@@ -128,11 +129,13 @@ impl Controller {
         }
     }
 
-    /// An id that no other notice has: the moment, then random bytes.
+    /// An id that no other notice has: the moment, its place among ours of that moment, then random bytes.
     fn new_id(&self, at: Timestamp) -> NoticeId {
         let mut id = [0; 12];
+        let place = self.notices_so_far.fetch_add(1, Ordering::Relaxed);
         id[..6].copy_from_slice(&at.unix_ms().to_be_bytes()[2..]);
-        id[6..].copy_from_slice(&bytes::<6>(self.random.as_ref()));
+        id[6..8].copy_from_slice(&place.to_be_bytes());
+        id[8..].copy_from_slice(&bytes::<4>(self.random.as_ref()));
         NoticeId::from_bytes(id)
     }
 

@@ -173,7 +173,8 @@ impl Filing {
         let snapshot = self.controller.snapshot();
         let rollout = &snapshot.rollout(&after.rollout)?.record;
         let change = (&after.source.forge, after.subject.as_str());
-        let answer = (after.url.as_deref(), after.last_answer.as_str());
+        let place = after.url.as_deref().unwrap_or(&after.head);
+        let answer = (place, after.last_answer.as_str());
         let now = self.controller.clock.now();
         Some(change_became(kind, rollout, change, answer, now))
     }

@@ -9,8 +9,9 @@ use tempfile::tempdir;
 use tonic::Code;
 
 use crate::receiver::{Got, Receiver};
-use crate::route::{SECRET, listed, route, server, wait_until, webhook};
-use crate::support::{HOUR, SET, Server, with_token};
+use crate::route::{PINS, SECRET, listed, route, server, wait_until, webhook};
+use crate::support::repository::{git, merge, repository};
+use crate::support::{DAY, FORGE, HOUR, SET, Server, source, with_token};
 
 /// Rollouts that start from now on have no pilot, and their calendar never closes.
 async fn set_policy(server: &Server, policy: proto::Policy) {
@@ -362,4 +363,160 @@ async fn a_route_is_tried_by_admins_and_nothing_is_kept_of_it() {
         .list_notices(with_token(request, &server.team))
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_is_told_of_from_its_beginning_to_its_end() {
+    let dir = tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let server = server(
+        dir.path(),
+        vec![webhook(dir.path(), "ops", &receiver.url, "")],
+    )
+    .await;
+    set_policy(&server, proto::Policy::default()).await;
+    let environments = server.enroll_many(30).await;
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    server.pass(HOUR).await;
+    server.pause(&id).await.unwrap();
+    server.resume(&id).await.unwrap();
+    server.promote(&id, 1.0).await.unwrap();
+    for environment in &environments {
+        server.pins(&environment.token).await.unwrap();
+        let report = server.report(proto::Outcome::Passed);
+        server.send(&environment.token, vec![report]).await.unwrap();
+    }
+    server.pass(DAY).await;
+    server.pass(HOUR).await;
+    wait_until(&server, "sent", 6).await;
+    let subjects: Vec<String> = receiver.got().iter().map(Got::subject).collect();
+    assert_eq!(
+        subjects,
+        [
+            "New rollout: requests 1.0 -> 2.0 in set",
+            "Started at 50 %: requests 1.0 -> 2.0 in set",
+            "Paused at 50 %: requests 1.0 -> 2.0 in set",
+            "Goes on at 50 %: requests 1.0 -> 2.0 in set",
+            "Raised to 100 %: requests 1.0 -> 2.0 in set",
+            "Completed: requests 1.0 -> 2.0 in set",
+        ]
+    );
+    let all: Vec<Vec<String>> = receiver.got().iter().map(lines).collect();
+    assert_eq!(
+        all[2],
+        [
+            "By: manager.",
+            "50 % of 30 environments keep it meanwhile; nobody else gets it."
+        ]
+    );
+    assert!(
+        all[5][0].starts_with("Why: everybody has it: 0 of 30 environments (0 %)"),
+        "{all:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_a_filed_change_is_told_and_a_lasting_fault_only_once() {
+    let dir = tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let url = repository(dir.path());
+    let config = pinion_server::config::Config {
+        routes: vec![webhook(
+            dir.path(),
+            "ops",
+            &receiver.url,
+            "events = ['change.*']",
+        )],
+        forges: vec![pinion_server::forge::ForgeConfig::git(
+            FORGE.parse().unwrap(),
+            &url,
+        )],
+        ..Default::default()
+    };
+    let source = Some(source("upper-constraints.txt"));
+    let data = dir.path().join("data");
+    let server = Server::start_configured(&data, PINS, config, source, true).await;
+    let looks = async |server: &Server, count: usize| {
+        for _ in 0..400 {
+            if receiver.got().len() >= count {
+                return;
+            }
+            server.clock.advance(std::time::Duration::from_secs(5));
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{count} were to come: {:?}", receiver.kinds());
+    };
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    server.roll_back(&id).await.unwrap();
+    looks(&server, 1).await;
+    let filed = server.rollout(&id).await.filing.unwrap();
+    let said = lines(&receiver.got()[0]);
+    assert!(said[0].starts_with("It says: "), "{said:?}");
+    assert!(
+        said[0].contains("roll back requests 2.0 -> 1.0"),
+        "{said:?}"
+    );
+    assert_eq!(said[1], format!("On {FORGE}: {}.", filed.branch));
+    let bare = dir.path().join("pins.git");
+    git(&bare, &["update-ref", "refs/heads/master", &filed.commit]);
+    looks(&server, 2).await;
+
+    // Somebody moved the pin elsewhere: a person has to look.
+    let id = server.start_rollout("six", "2.0").await.unwrap().id;
+    merge(dir.path(), "requests===1.0\nsix===7.0\n");
+    server.roll_back(&id).await.unwrap();
+    looks(&server, 3).await;
+    let server = server.restart().await;
+    for _ in 0..20 {
+        server.clock.advance(HOUR);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        receiver.kinds(),
+        ["change.filed", "change.merged", "change.stopped"]
+    );
+    let said = lines(&receiver.got()[2]);
+    assert!(
+        said[1].starts_with("Why: ") && said[1].contains("neither 2.0 nor 1.0"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rollouts_that_end_at_once_are_one_notice() {
+    let dir = tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let route = webhook(
+        dir.path(),
+        "ops",
+        &receiver.url,
+        "events = ['rollout.superseded']",
+    );
+    let server = server(dir.path(), vec![route]).await;
+    let pins = |version: &str| {
+        let pins = (0..6).map(|n| format!("p{n}=={version}\n"));
+        pins.collect::<String>()
+    };
+    server.import_at_once(SET, &pins("1.0")).await.unwrap();
+    for n in 0..6 {
+        server.start_rollout(&format!("p{n}"), "2.0").await.unwrap();
+    }
+    let import = proto::ImportPinsRequest {
+        name: SET.to_owned(),
+        content: pins("3.0"),
+        newer_versions: proto::NewerVersions::TakeAtOnce.into(),
+        supersede: true,
+        ..Default::default()
+    };
+    let mut sets = server.sets();
+    let import = sets.import_pins(with_token(import, &server.manager)).await;
+    import.unwrap();
+    wait_until(&server, "sent", 1).await;
+    let got = receiver.wait_for(1).await.remove(0);
+    assert!(
+        got.subject().ends_with(" and 5 more like it"),
+        "{}",
+        got.subject()
+    );
+    assert_eq!(lines(&got)[5], "And 1 more.");
 }

@@ -59,13 +59,13 @@ pub fn gate_ended(rollout: &Rollout, gate: &Gate, actor: &Actor, at: Timestamp) 
     }
 }
 
-/// What became of a change on a forge: `kind` is one of those of changes, `subject` that of its message, `answer` what
-/// the forge said.
+/// What became of a change on a forge: `kind` is one of those of changes, `subject` that of its message, `place` its URL
+/// or branch, `answer` what the forge said.
 pub fn change_became(
     kind: Kind,
     rollout: &Rollout,
     (forge, subject): (&ForgeName, &str),
-    (url, answer): (Option<&str>, &str),
+    (place, answer): (&str, &str),
     at: Timestamp,
 ) -> Notice {
     let again = format!("`pinion rollout file {}`", rollout.id);
@@ -84,11 +84,8 @@ pub fn change_became(
     let mut draft = Draft::new(kind, at, &Actor::Controller)
         .of_rollout(rollout, what)
         .line(format!("It says: {subject}"))
-        .line(url.map(|url| format!("On {forge}: {url}")));
-    let said = (!answer.is_empty() && kind != Kind::ChangeFiled).then(|| match kind {
-        Kind::ChangeStopped => format!("Why: {answer}"),
-        _ => format!("On {forge} {answer}"),
-    });
+        .line((kind != Kind::ChangeStopped).then(|| format!("On {forge}: {place}")));
+    let said = (kind == Kind::ChangeStopped).then(|| format!("Why: {answer}"));
     draft = draft.line(said);
     draft.way((!way.is_empty()).then_some(way)).done()
 }

@@ -28,8 +28,8 @@ use crate::random::Random;
 use crate::snapshot::Snapshot;
 use crate::store::records::{JournalRecord, Role};
 use crate::store::{
-    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, TXN_ITEMS_MAX,
-    Transaction, keys,
+    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, TXN_BYTES_MAX,
+    TXN_ITEMS_MAX, Transaction, keys,
 };
 
 mod approvals;
@@ -404,13 +404,22 @@ impl Draft {
         self.operations.len()
     }
 
-    /// The bytes that it writes.
+    /// Whether a record of so many bytes can be created by it as well.
+    fn has_room_for(&self, key: &Key, bytes: usize) -> bool {
+        let items = self.operations.len().max(self.conditions.len());
+        // The key stands in the record's condition too.
+        let bytes = self.bytes() + 2 * key.as_str().len() + bytes;
+        items < TXN_ITEMS_MAX && bytes <= TXN_BYTES_MAX
+    }
+
+    /// The bytes of its keys and values.
     fn bytes(&self) -> usize {
-        let puts = self.operations.iter().map(|operation| match operation {
+        let conditions = self.conditions.iter().map(|one| one.key().as_str().len());
+        let operations = self.operations.iter().map(|operation| match operation {
             Operation::Put(key, value) => key.as_str().len() + value.len(),
             Operation::Delete(key) => key.as_str().len(),
         });
-        puts.sum()
+        conditions.chain(operations).sum()
     }
 
     pub(crate) fn require(&mut self, condition: Condition) {

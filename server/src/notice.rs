@@ -138,6 +138,9 @@ impl Routes {
                 let (kind, known) = (&config.kind, known.join(", "));
                 return Err(config.error(format!("`kind` is `{kind}`; known: {known}")));
             };
+            if config.allow_plaintext {
+                tracing::warn!(route = %config.name, "`allow_plaintext` is set: others on the network may read these notices, and secrets with them");
+            }
             let (events, pin_sets) = config.patterns()?;
             routes.push(Arc::new(Route {
                 name: config.name.clone(),

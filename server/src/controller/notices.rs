@@ -16,8 +16,8 @@ use super::{Controller, Draft, Identity, Planned, Refusal, Verdict};
 use crate::loops::notices::in_short;
 use crate::notice::{Error, Route, Sending};
 use crate::random::bytes;
+use crate::store::keys;
 use crate::store::records::{Delivery, DeliveryState, NoticeRecord, Role, encode};
-use crate::store::{TXN_BYTES_MAX, TXN_ITEMS_MAX, keys};
 
 /// Notices of one kind and pin set in one transaction; of more, one tells of all.
 const ALIKE_MAX: usize = 3;
@@ -109,12 +109,13 @@ impl Controller {
             value = encode(&record);
         }
         // What has happened is not kept back by the telling.
-        if draft.len() == TXN_ITEMS_MAX || draft.bytes() + value.len() > TXN_BYTES_MAX {
+        let key = keys::notice(&record.id);
+        if !draft.has_room_for(&key, value.len()) {
             tracing::error!(kind = %record.notice.kind, subject = record.notice.subject, "a transaction has no room for this notice; nobody is told");
             self.metrics.notice("lost");
             return;
         }
-        draft.create(keys::notice(&record.id), value);
+        draft.create(key, value);
     }
 
     /// The page of what a notice is about.

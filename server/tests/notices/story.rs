@@ -183,7 +183,9 @@ async fn a_route_is_told_only_what_it_asks_for_and_of_its_pin_sets() {
     ];
     let server = server(dir.path(), routes).await;
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    server.clock.advance(HOUR);
     server.pause(&id).await.unwrap_err();
+    server.clock.advance(HOUR);
     server.roll_back(&id).await.unwrap();
     let lift = proto::LiftBlockRequest {
         pin_set: SET.to_owned(),

@@ -522,3 +522,63 @@ async fn many_rollouts_that_end_at_once_are_one_notice() {
     );
     assert_eq!(lines(&got)[5], "And 1 more.");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_in_whose_way_something_stands_for_a_day_is_told_of_once() {
+    let dir = tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let route = webhook(dir.path(), "ops", &receiver.url, "events = ['candidate.*']");
+    let server = server(dir.path(), vec![route]).await;
+    server.start_rollout("requests", "2.0").await.unwrap();
+    server
+        .import(SET, &PINS.replace("requests==1.0", "requests==3.0"))
+        .await
+        .unwrap();
+    server.clock.advance(DAY - HOUR);
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(receiver.got().is_empty());
+    server.clock.advance(HOUR);
+    let got = receiver.wait_for(1).await.remove(0);
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert_eq!(receiver.kinds(), ["candidate.person_needed"]);
+    assert_eq!(
+        got.subject(),
+        "Waits for its trial: requests 1.0 -> 3.0 in set"
+    );
+    let said = lines(&got);
+    assert!(said[0].contains("changes the same package"), "{said:?}");
+    assert_eq!(said[1], "It has waited since 2024-03-05 10:00 UTC.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_played_is_told_as_such() {
+    let dir = tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let route = webhook(
+        dir.path(),
+        "ops",
+        &receiver.url,
+        "events = ['rollout.started', 'rollout.rolled_back', 'block.*']",
+    );
+    let server = server(dir.path(), vec![route]).await;
+    let policy = proto::Policy {
+        shadow: true,
+        ..Default::default()
+    };
+    set_policy(&server, policy).await;
+    server.enroll_many(30).await;
+    let id = server.start_rollout("requests", "2.0").await.unwrap().id;
+    server.pass(HOUR).await;
+    server.roll_back(&id).await.unwrap();
+    wait_until(&server, "sent", 2).await;
+    let subjects: Vec<String> = receiver.got().iter().map(Got::subject).collect();
+    assert_eq!(
+        subjects,
+        [
+            "Shadow: Started at 50 %: requests 1.0 -> 2.0 in set",
+            "Shadow: Rolled back at 50 %: requests 1.0 -> 2.0 in set",
+        ]
+    );
+    let said = lines(&receiver.got()[1]);
+    assert!(!said.concat().contains("blocked"), "{said:?}");
+}

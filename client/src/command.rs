@@ -16,6 +16,7 @@ mod ingest;
 mod join;
 mod leave;
 mod man;
+mod notice;
 mod now;
 mod pin_set;
 mod policy;
@@ -64,6 +65,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Exec(args) => return exec::exec(session, &args).await,
         Command::Verify(_) => return verify::verify(session),
         Command::Forge(args) => return forge::forge(session, args).await,
+        Command::Notice(args) => return notice::notice(session, args).await,
         Command::Audit(args) => return audit::audit(session, args).await,
         Command::Gate(args) => return gate::gate(session, args).await,
         Command::Rollout(args) => return rollout::rollout(session, args).await,

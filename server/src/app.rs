@@ -13,6 +13,7 @@ use crate::config::{self, Config};
 use crate::controller::{Controller, Refusal};
 use crate::forge::{self, Registry};
 use crate::metrics;
+use crate::notice::{self, Routes};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
@@ -33,6 +34,9 @@ pub enum Error {
     /// A forge cannot be set up.
     #[error(transparent)]
     Forge(#[from] forge::ConfigError),
+    /// A route of notices is configured wrongly.
+    #[error(transparent)]
+    Notice(#[from] notice::ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -150,8 +154,9 @@ impl App {
             .as_ref()
             .map(|tls| serve::tls(&tls.certificate, &tls.key))
             .transpose()?;
+        let routes = Routes::open(&config.routes)?;
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
-        let mut worker = Worker::start(home, forges, config, world).await?;
+        let mut worker = Worker::start(home, forges, routes, config, world).await?;
         let controller = Arc::clone(&worker.controller);
         let first_admin = worker.first_admin.take();
         let stopping = CancellationToken::new();

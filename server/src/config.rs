@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::forge::ForgeConfig;
+use crate::notice::RouteConfig;
 use crate::telemetry::LogFormat;
 
 /// Everything that can be configured; `deploy/pinion.toml` documents every key.
@@ -30,6 +31,9 @@ pub struct Config {
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
+    /// Who is told what.
+    #[serde(rename = "notice")]
+    pub routes: Vec<RouteConfig>,
 }
 
 /// Files for TLS.
@@ -53,6 +57,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             follow_interval_s: 60,
             forges: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }
@@ -85,13 +90,7 @@ impl TryFrom<String> for PublicUrl {
         let Ok(mut url) = Url::parse(&text) else {
             return Err(InvalidPublicUrl::NoUrl(text));
         };
-        let is_loopback = match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(url.host())) {
             return Err(InvalidPublicUrl::Plaintext(text));
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
@@ -102,6 +101,16 @@ impl TryFrom<String> for PublicUrl {
             url.set_path(&format!("{}/", url.path()));
         }
         Ok(Self(url))
+    }
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback<S: AsRef<str>>(host: Option<url::Host<S>>) -> bool {
+    match host {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name.as_ref() == "localhost",
+        None => false,
     }
 }
 
@@ -212,6 +221,15 @@ mod tests {
             .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
         assert!(config.tls.is_some() && !config.forges.is_empty());
+        assert_eq!(config.routes.len(), 3, "one of every kind");
+        for route in config.routes {
+            // The sample names a file that this machine does not have.
+            let route = RouteConfig {
+                ca_file: None,
+                ..route
+            };
+            assert_eq!(crate::notice::Routes::open(&[route]).err(), None);
+        }
     }
 
     #[test]

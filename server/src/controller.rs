@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
+use pinion_core::notice::Notice;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
@@ -22,11 +23,13 @@ use crate::forge::Registry;
 use crate::loops::Wake;
 use crate::loops::promotion::{Ask, Command};
 use crate::metrics::Metrics;
+use crate::notice::Routes;
 use crate::random::Random;
 use crate::snapshot::{Follower, Snapshot};
 use crate::store::records::{AskRecord, Role, ServerRecord, decode, encode};
 use crate::store::{
-    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, Transaction, keys,
+    Commit, Condition, Entry, Error, Key, Operation, PAGE_MAX, Revision, Store, TXN_BYTES_MAX,
+    Transaction, keys,
 };
 
 /// Records that one transaction of ours may change, at most; the head and a lease may come to them.
@@ -44,6 +47,7 @@ mod filings;
 mod freezes;
 mod gates;
 mod import;
+mod notices;
 mod outcomes;
 mod pin_sets;
 mod pins;
@@ -67,6 +71,7 @@ pub use figures::FiguresQuery;
 pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
+pub use notices::{NoticeFilter, RouteListing, Tested};
 pub(crate) use outcomes::{Journaled, SEEN_DAYS, order};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
 pub use pin_sets::{Import, Imported, NewerVersions, UnkeptLines};
@@ -120,6 +125,9 @@ pub struct Controller {
     wake_promotion: Wake,
     wake_filing: Wake,
     pub(crate) forges: Registry,
+    pub(crate) routes: Routes,
+    /// Keeps the ids of notices of one moment in order; begins again after 65,535.
+    notices_so_far: AtomicU16,
     /// Where people reach this server, if that is known.
     public_url: Option<PublicUrl>,
     followings: sources::Followings,
@@ -157,6 +165,8 @@ pub struct Parts {
     pub wake_sources: Wake,
     /// Forges that a source may name.
     pub forges: Registry,
+    /// By which people are told.
+    pub routes: Routes,
     /// Where people reach this server.
     pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
@@ -206,6 +216,8 @@ impl Controller {
             wake_promotion: parts.wake_promotion,
             wake_filing: parts.wake_filing,
             forges: parts.forges,
+            routes: parts.routes,
+            notices_so_far: AtomicU16::new(0),
             public_url: parts.public_url,
             followings: sources::Followings::default(),
             spoken: Mutex::default(),
@@ -266,6 +278,7 @@ impl Controller {
     /// # Errors
     /// [`Refusal::Raced`] if another server was faster.
     pub(crate) async fn commit(&self, mut draft: Draft) -> Result<Revision, Refusal> {
+        self.put_notices(&mut draft);
         draft.check()?;
         let head = self.known_head.load(Ordering::Relaxed);
         let next = encode(&head);
@@ -282,7 +295,8 @@ impl Controller {
     ///
     /// # Errors
     /// [`Refusal::Raced`] if another request was faster.
-    pub(crate) async fn commit_alone(&self, draft: Draft) -> Result<Revision, Refusal> {
+    pub(crate) async fn commit_alone(&self, mut draft: Draft) -> Result<Revision, Refusal> {
+        self.put_notices(&mut draft);
         draft.check()?;
         self.write(draft).await
     }
@@ -291,6 +305,7 @@ impl Controller {
         let Draft {
             conditions,
             operations,
+            ..
         } = draft;
         let transaction = Transaction {
             conditions,
@@ -396,6 +411,8 @@ impl Controller {
 pub(crate) struct Draft {
     conditions: Vec<Condition>,
     operations: Vec<Operation>,
+    /// What people are told once it is committed.
+    notices: Vec<Notice>,
 }
 
 impl Draft {
@@ -417,6 +434,24 @@ impl Draft {
             cause: format!("{changes} records would change at once, and {DRAFT_ITEMS_MAX} may"),
             hint: "do it in smaller steps".to_owned(),
         })
+    }
+
+    /// Whether a record of so many bytes can be created by it as well.
+    fn has_room_for(&self, key: &Key, bytes: usize) -> bool {
+        let items = self.operations.len().max(self.conditions.len());
+        // The key stands in the record's condition too.
+        let bytes = self.bytes() + 2 * key.as_str().len() + bytes;
+        items < DRAFT_ITEMS_MAX && bytes <= TXN_BYTES_MAX
+    }
+
+    /// The bytes of its keys and values.
+    fn bytes(&self) -> usize {
+        let conditions = self.conditions.iter().map(|one| one.key().as_str().len());
+        let operations = self.operations.iter().map(|operation| match operation {
+            Operation::Put(key, value) => key.as_str().len() + value.len(),
+            Operation::Delete(key) => key.as_str().len(),
+        });
+        conditions.chain(operations).sum()
     }
 
     pub(crate) fn require(&mut self, condition: Condition) {
@@ -441,6 +476,11 @@ impl Draft {
 
     pub(crate) fn delete(&mut self, key: Key) {
         self.operations.push(Operation::Delete(key));
+    }
+
+    /// Tells people of it, in the same transaction.
+    pub(crate) fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        self.notices.extend(notices);
     }
 }
 

@@ -12,7 +12,6 @@ mod github;
 mod gitlab;
 mod http;
 mod repository;
-mod secret;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +24,7 @@ use pinion_core::filing::{FilingKey, Template, check_trailers};
 use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
 
-use self::secret::{Secret, Source};
+use crate::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
@@ -402,7 +401,7 @@ impl Registry {
                 webhook: config
                     .webhook_secret_file
                     .clone()
-                    .map(|path| Secret::new(Source::File(path))),
+                    .map(|path| Secret::of("webhook_secret", Source::File(path))),
             };
             if forges.insert(config.name.clone(), entry).is_some() {
                 return Err(config.error("is configured twice; give each forge its own name"));

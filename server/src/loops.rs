@@ -12,6 +12,7 @@ pub(crate) mod follow;
 pub mod history;
 pub mod lead;
 pub mod looks;
+pub mod notices;
 pub mod promotion;
 pub mod sources;
 pub mod track;

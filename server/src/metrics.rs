@@ -22,6 +22,7 @@ pub struct Metrics {
     pulls: Counter<u64>,
     decisions: Counter<u64>,
     filings: Counter<u64>,
+    notices: Counter<u64>,
     requests: Histogram<f64>,
     ticks: Histogram<f64>,
 }
@@ -46,6 +47,10 @@ pub struct Gauges {
     pub environments: usize,
     /// Filings that are not done.
     pub pending_filings: usize,
+    /// Notices that wait, once for every route.
+    pub waiting_notices: usize,
+    /// How long the oldest of them has waited, in seconds; 0: none waits.
+    pub oldest_waiting_notice_s: u64,
     /// The store's revision that is served.
     pub revision: u64,
     /// How old what is served may be.
@@ -92,6 +97,10 @@ impl Metrics {
                 .u64_counter("pinion_filings")
                 .with_description("Tries to file a change")
                 .build(),
+            notices: meter
+                .u64_counter("pinion_notices")
+                .with_description("Tries to send a notice, and notices that ended without one")
+                .build(),
             requests: meter
                 .f64_histogram("pinion_request_duration_seconds")
                 .with_boundaries(SECONDS.to_vec())
@@ -137,6 +146,11 @@ impl Metrics {
         self.filings.add(1, &[KeyValue::new("state", state)]);
     }
 
+    /// What became of a try to send a notice, or of a notice that is not sent any more.
+    pub(crate) fn notice(&self, state: &'static str) {
+        self.notices.add(1, &[KeyValue::new("state", state)]);
+    }
+
     pub(crate) fn request(&self, method: &str, status: &str, took: Duration) {
         let attributes = [
             KeyValue::new("method", method.to_owned()),
@@ -174,6 +188,16 @@ impl Metrics {
                 "pinion_pending_filings",
                 "Filings that are not done",
                 gauges.pending_filings as u64,
+            ),
+            (
+                "pinion_waiting_notices",
+                "Notices that wait, once for every route",
+                gauges.waiting_notices as u64,
+            ),
+            (
+                "pinion_oldest_waiting_notice_seconds",
+                "How long the oldest notice that waits has done so",
+                gauges.oldest_waiting_notice_s,
             ),
             (
                 "pinion_store_revision",

@@ -18,7 +18,9 @@ use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
 use pinion_core::figures::Ended;
 use pinion_core::gate::Gate;
-use pinion_core::name::{ConsumerName, EnvironmentId, LeaseId, PackageName, PinSetName, RolloutId};
+use pinion_core::name::{
+    ConsumerName, EnvironmentId, LeaseId, NoticeId, PackageName, PinSetName, RolloutId,
+};
 use pinion_core::pin::{Pin, Pins};
 use pinion_core::queue::Wanted;
 use pinion_core::requires::Requirements;
@@ -32,7 +34,8 @@ use serde::de::DeserializeOwned;
 use crate::store::keys;
 use crate::store::records::{
     AskRecord, BaselineChunk, BlockRecord, EnvironmentRecord, FilingRecord, LeftRecord,
-    PinSetRecord, RequiresRecord, ServerRecord, StandingRecord, TokenRecord, WantChunk, decode,
+    NoticeRecord, PinSetRecord, RequiresRecord, ServerRecord, StandingRecord, TokenRecord,
+    WantChunk, decode,
 };
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -123,6 +126,7 @@ pub struct Snapshot {
     /// Open rollouts by pin set, and the revision at which any of the set's rollouts last changed.
     open: imbl::OrdMap<PinSetName, OpenRollouts>,
     filings: imbl::OrdMap<Key, Stored<FilingRecord>>,
+    notices: imbl::OrdMap<Key, Stored<NoticeRecord>>,
     environments: imbl::HashMap<EnvironmentId, EnvironmentEntry>,
     members: imbl::HashMap<Ordinal, imbl::OrdSet<EnvironmentId>>,
     tokens: imbl::HashMap<Key, Stored<TokenRecord>>,
@@ -210,6 +214,8 @@ impl Snapshot {
             self.put_ended(stored(entry)?);
         } else if text.starts_with(keys::FILING) {
             self.filings.insert(key.clone(), stored(entry)?);
+        } else if text.starts_with(keys::NOTICE) {
+            self.notices.insert(key.clone(), stored(entry)?);
         } else if text.starts_with(keys::ENVIRONMENT) {
             self.put_environment(stored(entry)?);
         } else if text.starts_with(keys::TOKEN) {
@@ -291,6 +297,7 @@ impl Snapshot {
 
     fn delete(&mut self, key: &Key) {
         self.blocks.remove(key);
+        self.notices.remove(key);
         self.tokens.remove(key);
         self.chunks.remove(key);
         self.requires.remove(key);
@@ -589,6 +596,16 @@ impl Snapshot {
     /// Every filing.
     pub fn filings(&self) -> impl Iterator<Item = &Stored<FilingRecord>> {
         self.filings.values()
+    }
+
+    /// Every notice, in no particular order.
+    pub fn notices(&self) -> impl Iterator<Item = &Stored<NoticeRecord>> {
+        self.notices.values()
+    }
+
+    /// A notice.
+    pub fn notice(&self, id: &NoticeId) -> Option<&Stored<NoticeRecord>> {
+        self.notices.get(&keys::notice(id))
     }
 
     /// The filing of a rollout, in its last attempt.

@@ -12,6 +12,7 @@ use http::header::{
     AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
+use pinion_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, OVER, Refusal};
@@ -158,6 +159,13 @@ fn refused(refusal: &Refusal) -> Response {
 async fn metrics(State(web): State<Web>) -> Response {
     let snapshot = web.controller.snapshot();
     let is_pending = |state: &FilingState| matches!(state, FilingState::Pending { .. });
+    let deliveries = snapshot.notices().map(|stored| &stored.record);
+    let waiting: Vec<Timestamp> = deliveries
+        .flat_map(|record| record.deliveries.iter().map(|one| (record.notice.at, one)))
+        .filter(|(_, delivery)| delivery.state.ended().is_none())
+        .map(|(at, _)| at)
+        .collect();
+    let (now, oldest) = (web.controller.clock.now(), waiting.iter().min().copied());
     let gauges = Gauges {
         open_rollouts: snapshot.all_open_rollouts().count(),
         environments: snapshot.environments().count(),
@@ -165,6 +173,8 @@ async fn metrics(State(web): State<Web>) -> Response {
             .filings()
             .filter(|filing| is_pending(&filing.record.state))
             .count(),
+        waiting_notices: waiting.len(),
+        oldest_waiting_notice_s: oldest.map_or(0, |at| now.since(at).as_secs()),
         revision: snapshot.revision,
         age: web.controller.age(),
         leads: web.controller.leads(),

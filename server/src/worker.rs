@@ -14,6 +14,7 @@ use crate::forge::Registry;
 use crate::loops::lead::Lead;
 use crate::loops::{Wake, follow};
 use crate::metrics::Metrics;
+use crate::notice::Routes;
 use crate::store::{self, Store};
 
 /// What people may ask of the promotion loop before it answers.
@@ -63,6 +64,7 @@ impl Worker {
     pub async fn start(
         home: Home,
         forges: Registry,
+        routes: Routes,
         config: &Config,
         world: World,
     ) -> Result<Self, Error> {
@@ -88,6 +90,7 @@ impl Worker {
             wake_filing: wake_filing.clone(),
             wake_sources: wake_sources.clone(),
             forges,
+            routes,
             public_url: config.public_url.clone(),
             to_promotion,
             shared,

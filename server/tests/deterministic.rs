@@ -37,6 +37,9 @@ fn play(seed: u64) -> story::Told {
 
 #[test]
 fn whatever_fails_nothing_acknowledged_is_lost_and_history_is_one() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt::init();
+    }
     let (first, count) = (number("PINION_SEED", 1), number("PINION_SEEDS", 200));
     let next = AtomicU64::new(first);
     let failed: Vec<u64> = std::thread::scope(|scope| {
@@ -51,7 +54,9 @@ fn whatever_fails_nothing_acknowledged_is_lost_and_history_is_one() {
                 match catch_unwind(AssertUnwindSafe(|| play(seed))) {
                     Ok(told) => sum.add(&told),
                     Err(_) => {
-                        eprintln!("seed {seed} fails; `PINION_SEED={seed} PINION_SEEDS=1` plays it alone");
+                        eprintln!(
+                            "seed {seed} fails; `PINION_SEED={seed} PINION_SEEDS=1` plays it alone"
+                        );
                         failed.push(seed);
                     }
                 }

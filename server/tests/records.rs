@@ -14,6 +14,7 @@ use pinion_core::evidence::Ordinal;
 use pinion_core::outcome::Outcome;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::gate_service_client::GateServiceClient;
+use pinion_proto::v1::notice_service_client::NoticeServiceClient;
 use pinion_proto::v1::pin_set_service_client::PinSetServiceClient;
 use pinion_proto::v1::rollout_service_client::RolloutServiceClient;
 use pinion_server::app::{App, World};
@@ -32,6 +33,9 @@ use tonic::transport::Channel;
 const PINS: &str = "requests==1.0\nsix==1.0 ; python_version >= '3'\n";
 /// Nobody listens there, so the rollback stays to be filed.
 const REPOSITORY: &str = "https://127.0.0.1:9/pins.git";
+/// Nobody listens there either, so what is told waits.
+const ROUTE: &str = "name = 'ops'\nkind = 'mail'\nserver = '127.0.0.1'\nport = 9\ntls = 'none'\n\
+    from = 'pinion@example.org'\nto = ['ops@example.org']\nevents = ['rollout.rolled_back']\n";
 /// The pin set whose rollouts have a gate before them.
 const GATED: &str = "gated";
 #[derive(Serialize, Deserialize)]
@@ -55,13 +59,15 @@ fn config(dir: &Path) -> Config {
             "requirements".parse().unwrap(),
             REPOSITORY,
         )],
+        routes: vec![toml::from_str(ROUTE).unwrap()],
         ..Config::default()
     }
 }
 
 /// A server's life with one of everything in its store.
 async fn live(dir: &Path) {
-    let server = Server::start_with(dir, PINS, Some(REPOSITORY)).await;
+    let source = Some(support::source("upper-constraints.txt"));
+    let server = Server::start_configured(dir, PINS, config(dir), source, false).await;
     let environments = server.enroll_many(30).await;
     server.enroll(false, "team-a").await;
     let bad = server.start_rollout("requests", "2.0").await.unwrap().id;
@@ -227,7 +233,7 @@ fn assert_every_kind(lines: &[Line]) {
     for kind in [
         "set", "base", "block", "ro", "log", "out", "env", "tok", "name", "ord", "cid", "rep", "j",
         "seen", "hist", "pool", "obs", "ep", "det", "look", "left", "gate", "audit", "chain",
-        "end", "req", "want",
+        "end", "req", "want", "notice",
     ] {
         assert!(
             kinds.contains(kind),
@@ -261,6 +267,7 @@ async fn goes_on(lines: &[Line]) {
         .await
         .unwrap();
     let mut sets = PinSetServiceClient::new(channel.clone());
+    let mut notices = NoticeServiceClient::new(channel.clone());
     let mut rollouts = RolloutServiceClient::new(channel);
     let request = proto::ListRolloutsRequest {
         pin_set: SET.to_owned(),
@@ -323,5 +330,10 @@ async fn goes_on(lines: &[Line]) {
     let waiting = sets.list_wanted(with_token(request, &admin)).await;
     let waiting = waiting.unwrap().into_inner().wanted;
     assert_eq!(waiting[0].changes[0].to_version, "1.5");
+    let request = proto::ListNoticesRequest::default();
+    let told = notices.list_notices(with_token(request, &admin)).await;
+    let told = told.unwrap().into_inner().notices;
+    assert_eq!(told[0].rollout, of("requests").id);
+    assert_eq!(told[0].deliveries[0].state, "waiting");
     app.stop().await;
 }

@@ -118,6 +118,47 @@ pub(crate) enum Forge {
     },
 }
 
+/// `pinion notice`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notice {
+    /// List what was told in the last week, what waits, and what the receivers said; the newest first.
+    List {
+        /// Only those that stand so on some route.
+        #[arg(long)]
+        state: Option<NoticeState>,
+        /// Only of this pin set.
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        pin_set: String,
+    },
+    /// List the routes of the server's configuration.
+    Routes,
+    /// Send a test by a route now, as an admin, and show what the receiver said; exits with 1 if it was not taken.
+    Test {
+        /// The route.
+        name: String,
+    },
+}
+
+/// How a notice stands on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NoticeState {
+    /// It is to be tried, for the first time or again.
+    Waiting,
+    /// The receiver has taken it.
+    Sent,
+    /// The receiver does not take it.
+    Refused,
+    /// It could not be sent for a day.
+    GivenUp,
+    /// Its route is not configured any more.
+    Dropped,
+}
+
 /// An ecosystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ecosystem {

@@ -10,6 +10,7 @@ mod template;
 mod wrap;
 
 pub use fence::fence;
+pub(crate) use fence::plain_line;
 pub use key::{FilingKey, Kind, PackageChange, ParseFilingKeyError, branch_name};
 pub use message::{
     CategoryCount, CommitMessage, Evidence, FingerprintCount, InvalidTrailer, MESSAGE_BYTES_MAX,

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod log;
 pub mod mixture;
 pub mod name;
+pub mod notice;
 pub mod numbers;
 pub mod outcome;
 pub mod path;

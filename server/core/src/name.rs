@@ -110,6 +110,10 @@ name!(
     ForgeName, "forge name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
 );
 name!(
+    /// The name of a route by which notices go, in the form of a pin set's.
+    RouteName, "route name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
+);
+name!(
     /// The name of a consumer, in the form of a pin set's.
     ConsumerName, "consumer name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
 );
@@ -142,6 +146,11 @@ name!(
     LeaseId, "lease id", |text| is_hex_after("lease-", 32, text), "it is `lease-` and 32 hexadecimal digits"
 );
 
+name!(
+    /// A notice's id: `nt-` and 24 lower-case hexadecimal digits.
+    NoticeId, "notice id", |text| is_hex_after("nt-", 24, text), "it is `nt-` and 24 hexadecimal digits"
+);
+
 impl EnvironmentId {
     /// An id of these bytes, which must come from a random source.
     pub fn from_random(bytes: [u8; 16]) -> Self {
@@ -153,6 +162,13 @@ impl RolloutId {
     /// An id of these bytes, which must come from a random source.
     pub fn from_random(bytes: [u8; 8]) -> Self {
         Self(format!("ro-{}", hex::encode(bytes)))
+    }
+}
+
+impl NoticeId {
+    /// An id of these bytes, which no other notice has.
+    pub fn from_bytes(bytes: [u8; 12]) -> Self {
+        Self(format!("nt-{}", hex::encode(bytes)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod bump;
 mod overrides;
-mod pattern;
+pub(crate) mod pattern;
 mod strictest;
 
 use std::time::Duration;

@@ -741,7 +741,7 @@ fn unapproved(approved: &[String], missing: u32, approvers: &[Approver]) -> Stri
 }
 
 /// Names in a row, such as "nova, neutron and cinder".
-fn named(names: &[ConsumerName]) -> String {
+pub(crate) fn named(names: &[ConsumerName]) -> String {
     let names: Vec<&str> = names.iter().map(ConsumerName::as_str).collect();
     match names.split_last() {
         Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
@@ -785,7 +785,8 @@ pub fn points(share: f64) -> String {
     format!("{points} point{plural}")
 }
 
-fn sides(exposed: &Side, control: &Side) -> String {
+/// How both sides fared, in words.
+pub(crate) fn sides(exposed: &Side, control: &Side) -> String {
     format!(
         "{} with the candidate failed, against {} with the baseline",
         side(exposed),

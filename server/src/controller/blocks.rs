@@ -3,6 +3,7 @@
 use pinion_core::audit::Act;
 use pinion_core::evidence::Evidence;
 use pinion_core::name::{PackageName, PinSetName};
+use pinion_core::notice::{BlockedVersion, block_lifted, lift_asked};
 use pinion_core::reason::Reason;
 use pinion_core::rollout::{Approval, Rollout};
 use pinion_core::version::Version;
@@ -86,7 +87,7 @@ impl Controller {
         need.saturating_sub(count(block)).max(1)
     }
 
-    /// Puts what was asked into the log of the rollout that was rolled back.
+    /// Tells of what was asked, and puts it into the log of the rollout that was rolled back.
     fn put_lift_in_log(
         &self,
         draft: &mut Draft,
@@ -97,39 +98,50 @@ impl Controller {
         words: String,
     ) {
         let block = &lift.block;
-        let Some(stored) = snapshot.rollout(&block.rollout) else {
-            return;
-        };
         let (package, version) = (
             block.package.written().to_owned(),
             block.version.to_string(),
         );
         let have = count(block);
+        let reason = match lift.missing {
+            0 => Reason::BlockLifted {
+                package: package.clone(),
+                version: version.clone(),
+                have,
+                words,
+            },
+            _ => Reason::LiftAsked {
+                package: package.clone(),
+                version: version.clone(),
+                have,
+                need,
+                words,
+            },
+        };
+        let blocked = BlockedVersion {
+            pin_set: &block.pin_set,
+            package: &package,
+            version: &version,
+            rollout: &block.rollout,
+        };
+        let now = self.clock.now();
+        draft.tell([match lift.missing {
+            0 => block_lifted(blocked, &reason, &caller.actor, now),
+            missing => lift_asked(blocked, &reason, missing, &caller.actor, now),
+        }]);
+        let Some(stored) = snapshot.rollout(&block.rollout) else {
+            return;
+        };
         let note = Note {
             actor: caller.actor.clone(),
             action: LIFT,
-            reason: match lift.missing {
-                0 => Reason::BlockLifted {
-                    package,
-                    version,
-                    have,
-                    words,
-                },
-                _ => Reason::LiftAsked {
-                    package,
-                    version,
-                    have,
-                    need,
-                    words,
-                },
-            },
+            reason,
             evidence: Evidence::default(),
             folded: 0,
             cells: None,
             exposure: None,
         };
         let rollout = &stored.record;
-        let now = self.clock.now();
         let next = logged(draft, Some(rollout), Rollout::clone(rollout), note, now);
         draft.replace(keys::rollout(&next.id), stored.modified, encode(&next));
     }

@@ -1,8 +1,10 @@
 //! What the end of a rollout changes beside the rollout itself.
 
+use pinion_core::notice::block_set;
 use pinion_core::pin::Pins;
 use pinion_core::reason::Reason;
 use pinion_core::rollout::Rollout;
+use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
 
 use super::pin_sets::put_baseline;
@@ -28,13 +30,13 @@ impl Controller {
         put_baseline(draft, entry, &pins, &entry.verbatim, now)
     }
 
-    /// Blocks the versions of a rollout.
+    /// Blocks the versions of a rollout, and tells of it.
     pub(crate) fn put_blocks(
         &self,
         draft: &mut Draft,
         snapshot: &Snapshot,
         rollout: &Rollout,
-        reason: &Reason,
+        (reason, actor): (&Reason, &Actor),
         together_with: Option<&Rollout>,
         now: Timestamp,
     ) {
@@ -43,6 +45,7 @@ impl Controller {
             .flat_map(|partner| &partner.changes)
             .filter_map(|change| Some((change.package.clone(), change.to.clone()?)))
             .collect::<Vec<_>>();
+        let mut is_told = false;
         for change in &rollout.changes {
             let Some(version) = &change.to else { continue };
             if snapshot
@@ -65,6 +68,9 @@ impl Controller {
                 keys::block(&rollout.pin_set, &change.package, version),
                 encode(&block),
             );
+            if !std::mem::replace(&mut is_told, true) {
+                draft.tell([block_set(rollout, reason, actor, now)]);
+            }
         }
     }
 }

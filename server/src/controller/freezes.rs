@@ -3,6 +3,7 @@
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::evidence::Evidence;
 use pinion_core::name::PinSetName;
+use pinion_core::notice::{pin_set_frozen, pin_set_unfrozen};
 use pinion_core::reason::Reason;
 use pinion_core::rollout::Rollout;
 use pinion_core::time::Timestamp;
@@ -135,6 +136,12 @@ impl Controller {
             );
             draft.replace(keys::rollout(&next.id), stored.modified, encode(&next));
         }
+        let open = snapshot.open_rollouts(&record.name).len();
+        let told = match action {
+            FREEZE => pin_set_frozen,
+            _ => pin_set_unfrozen,
+        };
+        draft.tell([told(&record.name, &reason, open, &caller.actor, now)]);
         self.commit(draft).await?;
         tracing::info!(actor = %caller.actor, pin_set = %record.name, action, %reason, "a freeze was changed");
         self.wake_promotion();

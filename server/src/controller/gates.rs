@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pinion_core::gate::{Gate, GateState, Lease, Report, ReportError, Run};
 use pinion_core::name::{ConsumerName, LeaseId, PinSetName};
+use pinion_core::notice::gate_ended;
 use pinion_core::pin::Pins;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::State;
@@ -249,6 +250,13 @@ impl Controller {
         let mut draft = Draft::default();
         let key = keys::gate(&rollout.id, &gate.consumer);
         draft.replace(key, stored.modified, encode(gate));
+        if let Some(run) = gate
+            .runs
+            .last()
+            .filter(|_| gate.state != stored.record.state)
+        {
+            draft.tell(gate_ended(rollout, gate, &run.by, self.clock.now()));
+        }
         self.commit(draft).await?;
         self.wake_promotion();
         Ok(())

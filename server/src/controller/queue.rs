@@ -333,10 +333,14 @@ impl Controller {
         let snapshot = self.snapshot();
         for entry in snapshot.pin_sets() {
             let name = &entry.stored.record.name;
-            if !entry.queue.is_empty()
-                && let Err(refusal) = self.start_waiting(name).await
-            {
-                tracing::warn!(pin_set = %name, %refusal, "what waits could not be started; it is tried again");
+            if entry.queue.is_empty() {
+                continue;
+            }
+            match self.start_waiting(name).await {
+                Ok(started) => self.tell_waiting(name, &started.waiting).await,
+                Err(refusal) => {
+                    tracing::warn!(pin_set = %name, %refusal, "what waits could not be started; it is tried again");
+                }
             }
         }
     }

@@ -69,6 +69,8 @@ impl Controller {
                 self.wake_promotion.wake();
             } else if key.as_str().starts_with(keys::FILING) {
                 self.wake_filing.wake();
+            } else if key.as_str().starts_with(keys::NOTICE) {
+                self.wake_notices();
             } else if let Some(forge) = keys::forge_of_spoken(key) {
                 self.note_spoken(&forge);
             }

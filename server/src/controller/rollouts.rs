@@ -8,6 +8,7 @@ use pinion_core::evidence::{Evidence, Ordinal};
 use pinion_core::figures::{Ended, Returning};
 use pinion_core::log::LogEntry;
 use pinion_core::name::{PackageName, PinSetName, RolloutId};
+use pinion_core::notice::Told;
 use pinion_core::pin::{Marker, PackageChange, Pin, Pins};
 use pinion_core::policy::{Overlap, Policy};
 use pinion_core::reason::Reason;
@@ -641,7 +642,17 @@ pub(crate) fn logged(
     .sealed();
     draft.create(keys::log(&after.id, entry.sequence), encode(&entry));
     after.decisions = entry.sequence;
-    after.last_hash = entry.hash;
+    after.last_hash.clone_from(&entry.hash);
+    let told = Told {
+        before,
+        after: &after,
+        entry: &entry,
+        had: note
+            .exposure
+            .as_ref()
+            .map(|exposure| exposure.connected.len()),
+    };
+    draft.tell(told.notices());
     let was_open = before.is_some_and(|before| before.state.is_open());
     if let Some(mut ended) = Ended::of(&after).filter(|_| was_open) {
         if let Some(exposure) = note.exposure {

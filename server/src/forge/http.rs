@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::repository::{condense, is_loopback};
-use super::secret::Secret;
 use super::{ConfigError, Error, ForgeConfig};
+use crate::secret::Secret;
 
 /// The largest answer that is read, in bytes; the same as for git.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;

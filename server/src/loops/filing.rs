@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_core::name::ForgeName;
+use pinion_core::notice::{Kind, Notice, change_became};
 use tokio_util::sync::CancellationToken;
 
 use super::Wake;
@@ -143,7 +144,7 @@ impl Filing {
         answer: &str,
     ) -> Result<(), Refusal> {
         record.state = state;
-        record.last_answer = short(answer);
+        record.last_answer = short(answer, ANSWER_BYTES_MAX);
         self.controller.metrics.filing(record.state.as_str());
         tracing::info!(
             rollout = %record.rollout,
@@ -153,7 +154,29 @@ impl Filing {
             answer = record.last_answer,
             "filing"
         );
-        self.write(stored, &record).await
+        let told = self.told(&stored.record, &record);
+        self.write_and_tell(stored, &record, told).await
+    }
+
+    /// What people are told of a filing that has come on: each of it once, and the same words of a forge once.
+    fn told(&self, before: &FilingRecord, after: &FilingRecord) -> Option<Notice> {
+        let is_same = before.state.as_str() == after.state.as_str();
+        let kind = match after.state {
+            FilingState::Filed { .. } if !is_same => Kind::ChangeFiled,
+            FilingState::Merged { .. } => Kind::ChangeMerged,
+            FilingState::Declined { .. } => Kind::ChangeDeclined,
+            FilingState::Stopped { .. } if before.last_answer != after.last_answer => {
+                Kind::ChangeStopped
+            }
+            _ => return None,
+        };
+        let snapshot = self.controller.snapshot();
+        let rollout = &snapshot.rollout(&after.rollout)?.record;
+        let change = (&after.source.forge, after.subject.as_str());
+        let place = after.url.as_deref().unwrap_or(&after.head);
+        let answer = (place, after.last_answer.as_str());
+        let now = self.controller.clock.now();
+        Some(change_became(kind, rollout, change, answer, now))
     }
 
     async fn write(
@@ -161,9 +184,19 @@ impl Filing {
         stored: &Stored<FilingRecord>,
         record: &FilingRecord,
     ) -> Result<(), Refusal> {
+        self.write_and_tell(stored, record, None).await
+    }
+
+    async fn write_and_tell(
+        &self,
+        stored: &Stored<FilingRecord>,
+        record: &FilingRecord,
+        notice: Option<Notice>,
+    ) -> Result<(), Refusal> {
         let _lock = self.controller.lock().await;
         let mut draft = Draft::default();
         draft.replace(keys::filing(&record.key), stored.modified, encode(record));
+        draft.tell(notice);
         self.controller.commit(draft).await?;
         self.controller.note_change();
         Ok(())
@@ -182,18 +215,18 @@ fn pause_after(error: &ForgeError, tries: u32) -> Option<Duration> {
 }
 
 /// 2, 4, 8 ... seconds, at most an hour, with up to half of it left out at random so that servers do not march in step.
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     let whole = Duration::from_secs(1)
         .saturating_mul(1 << tries.min(12))
         .min(PAUSE_MAX);
     whole.mul_f64(1.0 - fastrand::f64() / 2.0)
 }
 
-/// The answer without control characters, in as many bytes as are kept.
-fn short(answer: &str) -> String {
+/// The answer without control characters, in at most so many bytes.
+pub(super) fn short(answer: &str, bytes_max: usize) -> String {
     let mut kept = String::new();
     for c in answer.chars().filter(|c| !c.is_control() || *c == '\n') {
-        if kept.len() + c.len_utf8() > ANSWER_BYTES_MAX {
+        if kept.len() + c.len_utf8() > bytes_max {
             break;
         }
         kept.push(c);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Wake;
 use super::candidates::Candidates;
 use super::filing::Filing;
+use super::notices::Notices;
 use super::promotion::{Command, Promotion};
 use super::sources::Sources;
 use crate::controller::{Controller, Refusal, unconditional};
@@ -133,6 +134,7 @@ impl Lead {
         );
         tasks.spawn(filing.run(stop.clone()));
         tasks.spawn(sources.run(stop.clone()));
+        tasks.spawn(Notices::new(Arc::clone(controller)).run(stop.clone()));
         tasks.spawn(Candidates::new(Arc::clone(controller)).run(stop.clone()));
         if controller.is_shared() {
             tasks.spawn(forget_gone(Arc::clone(controller), stop.clone()));

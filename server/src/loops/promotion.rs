@@ -119,7 +119,9 @@ impl Promotion {
             }
             self.tick(taken).await;
             if self.is_doubtful {
-                tracing::warn!("whether a decision was written is not known; everything is read again");
+                tracing::warn!(
+                    "whether a decision was written is not known; everything is read again"
+                );
                 return;
             }
         }
@@ -212,6 +214,7 @@ impl Promotion {
                 };
                 standings.insert(id.clone(), Arc::new(standing));
                 if decision.action == Action::Wait {
+                    self.controller.tell_stuck(&rollout, &decision.reason).await;
                     break;
                 }
                 let action = decision.action.clone();

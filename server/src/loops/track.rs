@@ -81,7 +81,10 @@ impl Track {
         for epoch in &epochs {
             track.shares.push((epoch.folded, epoch.share));
             track.trail.open_epoch(epoch, &platforms(rollout));
-            let cells = load_cells(store, rollout, epoch.index).await?;
+            let mut cells = load_cells(store, rollout, epoch.index).await?;
+            if epoch.index == running.index && running.settled.is_none() {
+                track.dirty = unsilenced(&mut cells);
+            }
             for (ordinal, cell) in &cells {
                 track.count(snapshot, rollout, epoch.share, *ordinal, cell);
                 track.note_failure(snapshot, rollout, looks, *ordinal, cell);
@@ -254,6 +257,19 @@ impl Track {
         cell_changes(rollout, self.epoch, &running.evidence, dirty)
     }
 
+    /// What must be written so that the store has the cells of these environments too, as they are in `running`.
+    pub fn changes_of(
+        &self,
+        rollout: &Rollout,
+        running: &Running,
+        ordinals: &[Ordinal],
+    ) -> Vec<Operation> {
+        let chunk = |ordinal: &Ordinal| keys::chunk_of(*ordinal, CELLS_PER_CHUNK).0;
+        let mut chunks: BTreeSet<u32> = ordinals.iter().map(chunk).collect();
+        chunks.extend(&self.dirty);
+        cell_changes(rollout, self.epoch, &running.evidence, chunks)
+    }
+
     /// The share when the report at this place was counted.
     pub fn share_at(&self, order: Order) -> Share {
         let opened = |(folded, _): &&(u64, Share)| order > Order::new(*folded, u16::MAX);
@@ -342,13 +358,6 @@ pub fn pool_changes(rollout: &Rollout, epoch: u32, members: &[Member]) -> (Vec<O
     (puts, hex::encode(hash.finalize()))
 }
 
-/// What must be written so that the store has the cells of these environments too.
-pub fn changes_of(rollout: &Rollout, running: &Running, ordinals: &[Ordinal]) -> Vec<Operation> {
-    let chunk = |ordinal: &Ordinal| keys::chunk_of(*ordinal, CELLS_PER_CHUNK).0;
-    let chunks: BTreeSet<u32> = ordinals.iter().map(chunk).collect();
-    cell_changes(rollout, rollout.epoch_index(), &running.evidence, chunks)
-}
-
 fn cell_changes(
     rollout: &Rollout,
     epoch: u32,
@@ -377,6 +386,17 @@ async fn load_cells(
     // Failures are bet on in the order of their records; fed so, none has to be bet on anew.
     cells.sort_by_key(|(_, cell)| cell.failed.map(|failure| failure.mark.order));
     Ok(cells)
+}
+
+/// Forgets who was silent in windows that have not ended: a server that was to end them got no further than to note it.
+/// Gives the chunks that the store has otherwise.
+fn unsilenced(cells: &mut [(Ordinal, Cell)]) -> BTreeSet<u32> {
+    let mut chunks = BTreeSet::new();
+    for (ordinal, cell) in cells.iter_mut().filter(|(_, cell)| cell.silent) {
+        cell.silent = false;
+        chunks.insert(keys::chunk_of(*ordinal, CELLS_PER_CHUNK).0);
+    }
+    chunks
 }
 
 /// The epoch that runs: the detectors as it was opened or settled with, and what its cells reveal since.

@@ -14,6 +14,7 @@
 //! | `chain/audit` | [`AuditHead`](pinion_core::audit::AuditHead) | with `audit/` |
 //! | `c/end/<rollout>` | [`Ended`](pinion_core::figures::Ended) | with the `c/ro/` that ends it; then the promotion loop |
 //! | `c/out/<filing key>` | [`FilingRecord`](super::records::FilingRecord) | with `c/ro/`; then the filing loop |
+//! | `c/notice/<notice>` | [`NoticeRecord`](super::records::NoticeRecord) | with the change that it tells of; then the notice loop, which removes it |
 //! | `c/head` | how many control transactions there were | every one of them |
 //! | `c/server/<process>` | [`ServerRecord`](super::records::ServerRecord) | that server; removed when it stops, or by the one that leads |
 //! | `c/ask/<id>` | [`AskRecord`](super::records::AskRecord) | the server that was asked; answered by the one that leads |
@@ -38,7 +39,7 @@
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::FilingKey;
 use pinion_core::name::{
-    ConsumerName, EnvironmentId, ForgeName, PackageName, PinSetName, RolloutId, TokenName,
+    ConsumerName, EnvironmentId, ForgeName, NoticeId, PackageName, PinSetName, RolloutId, TokenName,
 };
 use pinion_core::version::Version;
 use sha2::{Digest, Sha256};
@@ -68,6 +69,8 @@ pub const ROLLOUT: &str = "c/ro/";
 pub const GATE: &str = "c/gate/";
 /// Filings.
 pub const FILING: &str = "c/out/";
+/// Notices.
+pub const NOTICE: &str = "c/notice/";
 /// Environments.
 pub const ENVIRONMENT: &str = "c/env/";
 /// Tokens.
@@ -221,6 +224,11 @@ pub fn log(id: &RolloutId, sequence: u64) -> Key {
 /// The decisions of a rollout.
 pub fn log_prefix(id: &RolloutId) -> String {
     format!("log/{id}/")
+}
+
+/// A notice.
+pub fn notice(id: &NoticeId) -> Key {
+    Key::new(format!("{NOTICE}{id}"))
 }
 
 /// The end of a rollout.

@@ -8,8 +8,10 @@ use pinion_core::ecosystem::Ecosystem;
 use pinion_core::evidence::Ordinal;
 use pinion_core::filing::{FilingKey, Kind};
 use pinion_core::name::{
-    DrawKey, EnvironmentId, ForgeName, PackageName, PinSetName, Platform, RolloutId, TokenName,
+    DrawKey, EnvironmentId, ForgeName, NoticeId, PackageName, PinSetName, Platform, RolloutId,
+    RouteName, TokenName,
 };
+use pinion_core::notice::Notice;
 use pinion_core::pin::{Marker, PackageChange, Pin};
 use pinion_core::policy::Policy;
 use pinion_core::queue::Wanted;
@@ -493,5 +495,102 @@ impl FilingState {
                 None
             }
         }
+    }
+}
+
+/// A notice with every route by which it goes: worded with the change that it tells of, then only sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoticeRecord {
+    /// The same on every try and by every route.
+    pub id: NoticeId,
+    /// What is told.
+    pub notice: Notice,
+    /// By which routes.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// A notice on one route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The route, by its name in the configuration.
+    pub route: RouteName,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// Tries so far.
+    pub tries: u32,
+    /// The receiver's last words.
+    pub last_answer: String,
+}
+
+/// How far a notice is on one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum DeliveryState {
+    /// To be tried.
+    Waiting {
+        /// When it is tried next; while a try runs, when another may be made.
+        next_try: Timestamp,
+    },
+    /// The receiver has taken it.
+    Sent {
+        /// When.
+        at: Timestamp,
+    },
+    /// The receiver does not take it.
+    Refused {
+        /// When.
+        at: Timestamp,
+    },
+    /// It could not be sent for as long as is tried.
+    GivenUp {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its route is not configured any more.
+    Dropped {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl DeliveryState {
+    /// Its name, as people and programs see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting { .. } => "waiting",
+            Self::Sent { .. } => "sent",
+            Self::Refused { .. } => "refused",
+            Self::GivenUp { .. } => "given-up",
+            Self::Dropped { .. } => "dropped",
+        }
+    }
+
+    /// When it ended; none: it waits.
+    pub const fn ended(self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { .. } => None,
+            Self::Sent { at }
+            | Self::Refused { at }
+            | Self::GivenUp { at }
+            | Self::Dropped { at } => Some(at),
+        }
+    }
+}
+
+impl NoticeRecord {
+    /// When it ended on its last route; none: it waits on one.
+    pub fn ended(&self) -> Option<Timestamp> {
+        let ends = self
+            .deliveries
+            .iter()
+            .map(|delivery| delivery.state.ended());
+        ends.collect::<Option<Vec<Timestamp>>>()?.into_iter().max()
+    }
+
+    /// How it is on a route.
+    pub fn delivery(&self, route: &RouteName) -> Option<&Delivery> {
+        self.deliveries
+            .iter()
+            .find(|delivery| delivery.route == *route)
     }
 }

@@ -53,7 +53,9 @@ impl Shelf {
     pub(crate) fn changes(&self) -> BTreeMap<String, u32> {
         let state = self.state.lock().unwrap();
         let times = state.changes.iter();
-        times.map(|(key, (_, times))| (key.clone(), *times)).collect()
+        times
+            .map(|(key, (_, times))| (key.clone(), *times))
+            .collect()
     }
 
     /// Whether the call at hand fails, after a while.

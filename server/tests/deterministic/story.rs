@@ -12,6 +12,7 @@ use pinion_core::log::LogEntry;
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
 use pinion_core::outcome::{Category, Outcome, Repeat};
 use pinion_core::policy::Policy;
+use pinion_core::replay::Verified;
 use pinion_core::rollout::{Lane, Rollout};
 use pinion_core::state::State;
 use pinion_core::time::Timestamp;
@@ -23,6 +24,7 @@ use pinion_server::controller::{
     NewerVersions, PinsQuery, Refusal, Report, UnkeptLines, Verb,
 };
 use pinion_server::forge::{Forge, Registry, Rules};
+use pinion_server::notice::Routes;
 use pinion_server::random::SeededRandom;
 use pinion_server::store::memory::MemoryStore;
 use pinion_server::store::records::{FilingRecord, Role, SourceRecord, decode, decode_seen};
@@ -206,7 +208,9 @@ impl Story {
         for number in 0..SERVERS {
             admin = admin.or(story.start(number).await);
         }
-        story.set_up(&admin.expect("the first start makes a token")).await;
+        story
+            .set_up(&admin.expect("the first start makes a token"))
+            .await;
         for machine in &story.machines {
             machine.link.set_faults(0.04);
         }
@@ -241,7 +245,7 @@ impl Story {
         };
         let home = Home::Shared(Arc::new(machine.link.clone()) as Arc<dyn Store>);
         // What cannot be reached now is tried again by whoever watches over the process.
-        match Worker::start(home, forges, &config, world).await {
+        match Worker::start(home, forges, Routes::default(), &config, world).await {
             Ok(mut worker) => {
                 let admin = worker.first_admin.take();
                 machine.worker = Some(worker);
@@ -377,7 +381,10 @@ impl Story {
         };
         let snapshot = controller.snapshot();
         let set = set();
-        let open = snapshot.open_rollouts(&set).first().map(|one| one.id.clone());
+        let open = snapshot
+            .open_rollouts(&set)
+            .first()
+            .map(|one| one.id.clone());
         let verb = match self.rng.u32(0..12) {
             0 => Verb::Pause,
             1..=3 => Verb::Resume,
@@ -394,10 +401,7 @@ impl Story {
         self.machines[number].requests.spawn(async move {
             // Whether it could be done is not what is looked at here.
             let _ = match open {
-                Some(id) => controller
-                    .act(&manager, &id, verb, 0, "")
-                    .await
-                    .map(|_| ()),
+                Some(id) => controller.act(&manager, &id, verb, 0, "").await.map(|_| ()),
                 None => start_rollout(&controller, &manager, version).await,
             };
         });
@@ -520,7 +524,11 @@ impl Story {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let last = entries.last().map(|entry| entry.key.clone());
-            let page = self.store.page(prefix, last.as_ref(), PAGE_MAX).await.unwrap();
+            let page = self
+                .store
+                .page(prefix, last.as_ref(), PAGE_MAX)
+                .await
+                .unwrap();
             entries.extend(page.entries);
             if !page.more {
                 return entries;
@@ -541,7 +549,10 @@ impl Story {
 
     /// Every report that was acknowledged is there, once.
     async fn check_reports(&mut self) {
-        assert!(self.entries(keys::JOURNAL).await.is_empty(), "all is counted");
+        assert!(
+            self.entries(keys::JOURNAL).await.is_empty(),
+            "all is counted"
+        );
         let mut times: BTreeMap<u64, u32> = BTreeMap::new();
         for entry in self.entries(keys::SEEN).await {
             for report in decode_seen(&entry.key, &entry.value).unwrap() {
@@ -572,7 +583,7 @@ impl Story {
             }
             let verified = controller.verify_decisions(&manager, &rollout.id).await;
             let verified = verified.unwrap();
-            assert!(verified.is_intact(), "{}: {verified:#?}", rollout.id);
+            assert!(verified.is_intact(), "{}", differences(&verified, &log));
             assert_eq!(rollout.decisions as usize, log.len());
             self.told.decisions += log.len();
             match rollout.state {
@@ -607,7 +618,11 @@ impl Story {
             };
             let draw = rollout.seed.draw(pull.environment.as_str());
             let allowed = action == "complete" || share.exposes(draw);
-            assert!(allowed, "{pull:?} at {share} after `{action}` of {}", rollout.id);
+            assert!(
+                allowed,
+                "{pull:?} at {share} after `{action}` of {}",
+                rollout.id
+            );
         }
     }
 
@@ -617,7 +632,10 @@ impl Story {
         let mut filed: BTreeMap<RolloutId, Vec<FilingRecord>> = BTreeMap::new();
         for entry in self.entries(keys::FILING).await {
             let record: FilingRecord = decode(&entry.key, &entry.value).unwrap();
-            filed.entry(record.rollout.clone()).or_default().push(record);
+            filed
+                .entry(record.rollout.clone())
+                .or_default()
+                .push(record);
         }
         for (rollout, _) in histories {
             let filings = filed.get(&rollout.id).map_or(0, Vec::len);
@@ -680,6 +698,25 @@ fn hash_of(environment: &EnvironmentId, report: Uuid) -> u64 {
         .chain_update(report.as_bytes())
         .finalize();
     u64::from_le_bytes(digest[..8].try_into().unwrap())
+}
+
+/// What cannot be made again, between the decisions around it.
+fn differences(verified: &Verified, log: &[(u64, LogEntry)]) -> String {
+    let mut text = verified.problems.join("\n");
+    for (checked, (at, entry)) in verified.decisions.iter().zip(log) {
+        text.push_str(&format!(
+            "\n{} at {at}: {} by {}, {} counted to {}, kept: {}, epoch {}: {}",
+            entry.sequence,
+            entry.action,
+            entry.actor,
+            entry.share_after,
+            entry.folded,
+            entry.cells.is_some(),
+            entry.epoch,
+            checked.problems.join("; ")
+        ));
+    }
+    text
 }
 
 fn set() -> PinSetName {

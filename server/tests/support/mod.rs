@@ -115,6 +115,22 @@ impl Server {
         only_when_asked: bool,
     ) -> Self {
         let config = Self::config(dir, forge);
+        Self::start_configured(dir, pins, config, source, only_when_asked).await
+    }
+
+    /// The same, with any configuration.
+    pub async fn start_configured(
+        dir: &Path,
+        pins: &str,
+        config: Config,
+        source: Option<proto::Source>,
+        only_when_asked: bool,
+    ) -> Self {
+        let config = Config {
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: dir.to_owned(),
+            ..config
+        };
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let app = Self::app(&config, &clock, 1, only_when_asked).await;
         Self::set_up(app, clock, config, pins, source, only_when_asked).await
@@ -230,6 +246,15 @@ impl Server {
 
     /// The same, with something done while no server runs.
     pub async fn restart_after(self, meanwhile: impl FnOnce()) -> Self {
+        self.restart_as(|config| {
+            meanwhile();
+            config
+        })
+        .await
+    }
+
+    /// The same, with another configuration.
+    pub async fn restart_as(self, change: impl FnOnce(Config) -> Config) -> Self {
         let Self {
             app,
             clock,
@@ -242,7 +267,7 @@ impl Server {
             ..
         } = self;
         app.stop().await;
-        meanwhile();
+        let config = change(config);
         let app = Self::app(&config, &clock, seed + 1, only_when_asked).await;
         let channel = connect(&app).await;
         Self {

@@ -91,6 +91,11 @@ pub(super) fn inline(untrusted: &str, bytes_max: usize) -> String {
     cut(&inline_text(untrusted), bytes_max)
 }
 
+/// The text without terminal escapes, control and invisible characters, on one line of at most `bytes_max` bytes.
+pub(crate) fn plain_line(untrusted: &str, bytes_max: usize) -> String {
+    one_line(&without_escapes(untrusted), bytes_max)
+}
+
 /// The text without control and invisible characters, blanks folded, on one line.
 pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
     let visible: String = text

@@ -30,7 +30,7 @@ impl PackagePattern {
 }
 
 /// Looks for the parts between the stars from the left, each as early as it comes, the last one at the end.
-fn is_match(pattern: &str, name: &str) -> bool {
+pub(crate) fn is_match(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(last) = parts.next_back() else {

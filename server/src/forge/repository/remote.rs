@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
-use super::super::secret::Secret;
+use crate::secret::Secret;
 
 const FORMS: &str = "use https://, ssh://, user@host:path, file:// or an absolute path";
 const USER_DEFAULT: &str = "git";
@@ -204,8 +204,8 @@ fn is_scp_like(host: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::secret::Source;
     use super::*;
+    use crate::secret::Source;
 
     fn parse(text: &str) -> Result<Remote, String> {
         Remote::parse(text, None, None)

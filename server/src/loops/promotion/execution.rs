@@ -15,12 +15,12 @@ use pinion_core::state::{Actor, State, Step};
 use pinion_core::time::Timestamp;
 
 use super::super::fold::Pool;
-use super::super::track::{changes_of, pool_changes};
+use super::super::track::pool_changes;
 use super::Promotion;
 use crate::controller::{Draft, Note, Refusal, logged};
 use crate::loops::filing::{self, Intent};
-use crate::store::{Error, keys};
 use crate::store::records::encode;
+use crate::store::{Error, keys};
 
 impl Promotion {
     pub(super) async fn execute(
@@ -93,9 +93,11 @@ impl Promotion {
         let silent = running
             .evidence
             .settle(&mut running.detectors, doubtful, gone);
-        self.fold
-            .commit_in_parts(changes_of(rollout, &running, &silent))
-            .await?;
+        let changes = self
+            .fold
+            .track(rollout)
+            .changes_of(rollout, &running, &silent);
+        self.fold.commit_in_parts(changes).await?;
         let settled = Settled {
             at: now,
             folded: self.fold.folded(),
@@ -258,8 +260,14 @@ impl Promotion {
             link: self.controller.page_of(&rollout.id),
         };
         let filing = filing::intend(&mut draft, &snapshot, &self.controller.forges, &intent);
-        self.controller
-            .put_blocks(&mut draft, &snapshot, rollout, &reason, survivor, now);
+        self.controller.put_blocks(
+            &mut draft,
+            &snapshot,
+            rollout,
+            (&reason, actor),
+            survivor,
+            now,
+        );
         if let Some(survivor) = survivor {
             self.put_restart(&mut draft, survivor, &rollout.id, now)?;
         }

@@ -1,4 +1,4 @@
-//! Passwords and tokens of forges: from files or commands, never in a URL, an argument or a log.
+//! Passwords, tokens and keys for others' servers: from files or commands, never in an argument or a log.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,15 +17,17 @@ const REMEMBERED: usize = 2;
 
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A file that holds it, read again for every use, so that it can be exchanged at any time.
     File(PathBuf),
-    /// A program with its arguments that prints it; run again when the forge no longer takes what it printed.
+    /// A program with its arguments that prints it; run again when what asks for it no longer takes what it printed.
     Command(Vec<String>),
 }
 
 /// A secret. Shows itself nowhere.
-pub(super) struct Secret {
+pub(crate) struct Secret {
+    /// What the keys of the configuration begin with, such as `password` in `password_file`.
+    key: &'static str,
     source: Source,
     /// The latest last.
     known: Mutex<Vec<String>>,
@@ -41,15 +43,21 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// A secret that is read when it is first used.
-    pub(super) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
+        Self::of("password", source)
+    }
+
+    /// The same, of the keys `<key>_file` and `<key>_command`.
+    pub(crate) fn of(key: &'static str, source: Source) -> Self {
         Self {
+            key,
             source,
             known: Mutex::default(),
         }
     }
 
     /// The secret as it is now; the error says why there is none, without repeating anything of it.
-    pub(super) async fn get(&self) -> Result<String, String> {
+    pub(crate) async fn get(&self) -> Result<String, String> {
         match &self.source {
             Source::File(_) => self.obtain().await,
             Source::Command(_) => match self.latest() {
@@ -59,14 +67,14 @@ impl Secret {
         }
     }
 
-    /// The secret that has taken the place of one that the forge refused, if it has changed.
-    pub(super) async fn renewed(&self, refused: &str) -> Result<Option<String>, String> {
+    /// The secret that has taken the place of one that was refused, if it has changed.
+    pub(crate) async fn renewed(&self, refused: &str) -> Result<Option<String>, String> {
         let secret = self.obtain().await?;
         Ok((secret != refused).then_some(secret))
     }
 
     /// The text with `***` in place of the secret.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let known = self.known.lock().unwrap_or_else(|known| known.into_inner());
         known
             .iter()
@@ -80,24 +88,36 @@ impl Secret {
 
     async fn obtain(&self) -> Result<String, String> {
         let text = match &self.source {
-            Source::File(path) => tokio::fs::read_to_string(path).await.map_err(|error| {
-                format!(
-                    "`password_file` `{}` cannot be read: {error}",
-                    path.display()
-                )
-            })?,
-            Source::Command(words) => printed_by(words).await?,
+            Source::File(path) => tokio::fs::read_to_string(path)
+                .await
+                .map_err(|error| format!("{} cannot be read: {error}", self.name()))?,
+            Source::Command(words) => {
+                let printed = printed_by(words).await;
+                printed.map_err(|why| format!("{} {why}", self.name()))?
+            }
         };
         let secret = text.trim();
         if secret.is_empty() || secret.len() > SECRET_BYTES_MAX || secret.contains(char::is_control)
         {
             return Err(format!(
                 "{} must give one line of 1 to {SECRET_BYTES_MAX} bytes",
-                self.source
+                self.name()
             ));
         }
         self.remember(secret);
         Ok(secret.to_owned())
+    }
+
+    /// Its key in the configuration, and where that leads.
+    fn name(&self) -> String {
+        let key = self.key;
+        match &self.source {
+            Source::File(path) => format!("`{key}_file` `{}`", path.display()),
+            Source::Command(words) => {
+                let program = words.first().map_or("", String::as_str);
+                format!("`{key}_command` `{program}`")
+            }
+        }
     }
 
     fn remember(&self, secret: &str) {
@@ -110,22 +130,9 @@ impl Secret {
     }
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "`password_file` `{}`", path.display()),
-            Self::Command(words) => write!(
-                f,
-                "`password_command` `{}`",
-                words.first().map_or("", String::as_str)
-            ),
-        }
-    }
-}
-
 /// What a program prints; what it says on its standard error is not repeated, since it may hold the secret.
 async fn printed_by(words: &[String]) -> Result<String, String> {
-    let (program, arguments) = words.split_first().ok_or("`password_command` is empty")?;
+    let (program, arguments) = words.split_first().ok_or("is empty")?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -133,15 +140,14 @@ async fn printed_by(words: &[String]) -> Result<String, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let failed = |why: String| format!("`password_command` `{program}` {why}");
     let output = tokio::time::timeout(COMMAND_TIMEOUT, command.output())
         .await
-        .map_err(|_| failed(format!("took longer than {} s", COMMAND_TIMEOUT.as_secs())))?
-        .map_err(|error| failed(format!("cannot be run: {error}")))?;
+        .map_err(|_| format!("took longer than {} s", COMMAND_TIMEOUT.as_secs()))?
+        .map_err(|error| format!("cannot be run: {error}"))?;
     if !output.status.success() {
-        return Err(failed(format!("failed ({})", output.status)));
+        return Err(format!("failed ({})", output.status));
     }
-    String::from_utf8(output.stdout).map_err(|_| failed("printed what is no UTF-8".to_owned()))
+    String::from_utf8(output.stdout).map_err(|_| "printed what is no UTF-8".to_owned())
 }
 
 #[cfg(test)]

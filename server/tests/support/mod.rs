@@ -6,6 +6,7 @@
 )]
 #![allow(missing_docs, clippy::unwrap_used, reason = "for tests only")]
 
+pub mod cluster;
 pub mod repository;
 
 use std::path::Path;

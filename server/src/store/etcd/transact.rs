@@ -1,0 +1,142 @@
+//! Transactions: conditions on etcd's create and mod revisions, and on the store still being the one
+//! that was opened.
+
+use pinion_etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
+use pinion_etcd_api::request_op::Request;
+use pinion_etcd_api::response_op::Response;
+use pinion_etcd_api::{
+    Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    TxnResponse,
+};
+
+use super::endpoints::{Line, Repeat};
+use super::fault::Fault;
+use super::frame;
+use super::space::Space;
+use super::{EtcdStore, REPLACED};
+use crate::store::{Commit, Condition, Error, Operation, Transaction, front};
+
+impl EtcdStore {
+    /// Commits a transaction that was checked.
+    pub(super) async fn transact(&self, transaction: &Transaction) -> Result<Commit, Error> {
+        let compared = transaction
+            .conditions
+            .iter()
+            .map(|condition| compare(&self.space, condition));
+        let Some(mut compare) = compared.collect::<Option<Vec<_>>>() else {
+            return Ok(Commit::Conflict);
+        };
+        compare.push(self.is_same_store());
+        let request = TxnRequest {
+            compare,
+            success: transaction
+                .operations
+                .iter()
+                .map(|operation| operate(&self.space, operation))
+                .collect(),
+            failure: vec![get(self.space.key(front::ID_KEY))],
+        };
+        let answer = self
+            .txn(Repeat::Never, request)
+            .await
+            .map_err(Fault::of_commit)?;
+        if answer.succeeded {
+            let revision = answer.header.unwrap_or_default().revision;
+            return Ok(Commit::Done(self.space.revision(revision)));
+        }
+        let id = found(&answer, 0).map(|found| found.create_revision);
+        if id != Some(self.created) {
+            self.fail(REPLACED);
+            return Err(Error::Unavailable(REPLACED.to_owned()));
+        }
+        Ok(Commit::Conflict)
+    }
+
+    /// That the store was not replaced by another one since it was opened.
+    pub(super) fn is_same_store(&self) -> Compare {
+        created_at(self.space.key(front::ID_KEY), self.created)
+    }
+
+    /// A transaction, as etcd answers it.
+    pub(super) async fn txn(
+        &self,
+        repeat: Repeat,
+        request: TxnRequest,
+    ) -> Result<TxnResponse, Fault> {
+        let send = |line: Line| {
+            let request = line.request(request.clone());
+            async move { line.kv().txn(request).await }
+        };
+        self.endpoints.call(repeat, send).await
+    }
+}
+
+/// The condition as etcd has it; nothing if it cannot hold, since its revision is from before the base.
+fn compare(space: &Space, condition: &Condition) -> Option<Compare> {
+    let key = space.key(condition.key().as_str());
+    // etcd's 0 means that the key is absent, which no revision of an entry does.
+    let native = |revision| space.native(revision).filter(|native| *native > 0);
+    Some(match condition {
+        Condition::Absent(_) => created_at(key, 0),
+        Condition::Created(_, revision) => created_at(key, native(*revision)?),
+        Condition::Modified(_, revision) => Compare {
+            result: CompareResult::Equal.into(),
+            target: CompareTarget::Mod.into(),
+            key,
+            target_union: Some(TargetUnion::ModRevision(native(*revision)?)),
+            ..Compare::default()
+        },
+    })
+}
+
+/// That the key came into being at this revision of etcd's; 0: that it is absent.
+pub(super) fn created_at(key: Vec<u8>, native: i64) -> Compare {
+    Compare {
+        result: CompareResult::Equal.into(),
+        target: CompareTarget::Create.into(),
+        key,
+        target_union: Some(TargetUnion::CreateRevision(native)),
+        ..Compare::default()
+    }
+}
+
+fn operate(space: &Space, operation: &Operation) -> RequestOp {
+    match operation {
+        Operation::Put(key, value) => put(space, key.as_str(), value, 0),
+        Operation::Delete(key) => RequestOp {
+            request: Some(Request::RequestDeleteRange(DeleteRangeRequest {
+                key: space.key(key.as_str()),
+                range_end: Vec::new(),
+            })),
+        },
+    }
+}
+
+/// Puts a value, under a lease of etcd's unless that is 0.
+pub(super) fn put(space: &Space, key: &str, value: &[u8], lease: i64) -> RequestOp {
+    RequestOp {
+        request: Some(Request::RequestPut(PutRequest {
+            value: frame::seal(key, value),
+            key: space.key(key),
+            lease,
+        })),
+    }
+}
+
+/// Reads one key of etcd's.
+pub(super) fn get(key: Vec<u8>) -> RequestOp {
+    RequestOp {
+        request: Some(Request::RequestRange(RangeRequest {
+            key,
+            ..RangeRequest::default()
+        })),
+    }
+}
+
+/// What the read at `place` of a transaction found.
+pub(super) fn found(answer: &TxnResponse, place: usize) -> Option<&KeyValue> {
+    match &answer.responses.get(place)?.response {
+        Some(Response::ResponseRange(range)) => range.kvs.first(),
+        _ => None,
+    }
+}

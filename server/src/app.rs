@@ -23,8 +23,8 @@ use crate::metrics::{self, Metrics};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
-use crate::store::sled::{SledOptions, SledStore};
-use crate::store::{self, Store};
+use crate::store;
+use crate::store::engine::Engine;
 use crate::web::{self, Surroundings};
 
 /// What people may ask of the promotion loop before it answers.
@@ -37,7 +37,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The store cannot be opened or read.
-    #[error("the state in the data directory cannot be used")]
+    #[error("the state cannot be used")]
     Store(#[from] store::Error),
     /// A forge cannot be set up.
     #[error(transparent)]
@@ -96,7 +96,7 @@ pub struct App {
     pub controller: Arc<Controller>,
     /// The secret of the first admin token, if this start made it.
     pub first_admin: Option<String>,
-    store: Arc<SledStore>,
+    engine: Engine,
     stopping: CancellationToken,
     loops: CancellationToken,
     server: JoinSet<()>,
@@ -104,7 +104,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts a server on the embedded store.
+    /// Starts a server on the store that is configured.
     ///
     /// # Errors
     /// If anything it needs cannot be had.
@@ -121,21 +121,14 @@ impl App {
             .as_ref()
             .map(|tls| serve::tls(&tls.certificate, &tls.key))
             .transpose()?;
-        let dir = config.data_dir.join("store");
-        let opened =
-            tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
-        let store = Arc::new(
-            opened
-                .await
-                .map_err(|error| store::Error::Unavailable(error.to_string()))??,
-        );
+        let engine = Engine::open(&config.store, &config.data_dir).await?;
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing, wake_sources) =
             (Wake::default(), Wake::default(), Wake::default());
         let (to_promotion, commands) = mpsc::channel(COMMANDS_MAX);
         let parts = Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
+            store: engine.store(),
             clock,
             random,
             metrics: Arc::clone(&metrics),
@@ -203,7 +196,7 @@ impl App {
             address,
             controller,
             first_admin,
-            store,
+            engine,
             stopping,
             loops,
             server,
@@ -213,7 +206,7 @@ impl App {
 
     /// Waits until the store has failed, and says why: the process should end and start again.
     pub fn store_failed(&self) -> impl Future<Output = String> + Send + use<> {
-        self.store.failed()
+        self.engine.failed()
     }
 
     /// Stops without cutting anybody off: no new connections, then no new decisions, then the store.
@@ -223,6 +216,6 @@ impl App {
         self.loops.cancel();
         while self.tasks.join_next().await.is_some() {}
         self.controller.metrics.shutdown();
-        self.store.close().await;
+        self.engine.close().await;
     }
 }

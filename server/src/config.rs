@@ -7,6 +7,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::forge::ForgeConfig;
+use crate::store::engine::EngineOptions;
+use crate::store::etcd::InvalidOptions;
 use crate::telemetry::LogFormat;
 
 /// Everything that can be configured; `deploy/pinion.toml` documents every key.
@@ -27,6 +29,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
     pub follow_interval_s: u64,
+    /// What keeps the state. Default: sled, in the data directory.
+    pub store: EngineOptions,
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
@@ -52,6 +56,7 @@ impl Default for Config {
             public_url: None,
             log_format: LogFormat::Text,
             follow_interval_s: 60,
+            store: EngineOptions::Sled {},
             forges: Vec::new(),
         }
     }
@@ -151,6 +156,9 @@ pub enum Error {
     /// Files would be read too often, or hardly ever.
     #[error("`follow_interval_s` is {0}; use 5 to 86400")]
     FollowInterval(u64),
+    /// The state cannot be kept like that.
+    #[error("`[store]`: {0}")]
+    Store(#[from] InvalidOptions),
 }
 
 impl Config {
@@ -180,6 +188,7 @@ impl Config {
         if !(5..=86_400).contains(&self.follow_interval_s) {
             return Err(Error::FollowInterval(self.follow_interval_s));
         }
+        self.store.validate()?;
         Ok(())
     }
 }
@@ -212,6 +221,8 @@ mod tests {
             .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
         assert!(config.tls.is_some() && !config.forges.is_empty());
+        assert!(matches!(config.store, EngineOptions::Etcd(_)));
+        config.validate().expect("it makes sense");
     }
 
     #[test]
@@ -240,6 +251,17 @@ mod tests {
     fn unknown_keys_are_refused() {
         let error = toml::from_str::<Config>("listne = \"127.0.0.1:1\"").expect_err("refused");
         assert!(error.to_string().contains("listne"));
+        for (text, word) in [
+            ("[store]\nengine = \"sled\"\nendpoints = []", "endpoints"),
+            (
+                "[store]\nengine = \"etcd\"\nendpoints = []\nprefx = \"\"",
+                "prefx",
+            ),
+            ("[store]\nengine = \"redis\"", "redis"),
+        ] {
+            let error = toml::from_str::<Config>(text).expect_err("refused");
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod transact;
 mod watch;
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,12 +69,13 @@ impl Deref for EtcdStore {
 impl EtcdStore {
     /// Opens the store under the prefix, making it where there is nothing.
     ///
-    /// Waits a while for a member to be ready.
+    /// Waits a while for a member to be ready. `note` is a file that keeps the store's id, so that an etcd which
+    /// has lost its store is not taken for a new one.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the option that is refused; [`Error::Unavailable`] says what is in the
     /// way: nobody there, a version or an alarm of etcd's, members of two clusters, what is under the prefix.
-    pub async fn open(options: &EtcdOptions) -> Result<Self, Error> {
+    pub async fn open(options: &EtcdOptions, note: Option<&Path>) -> Result<Self, Error> {
         options
             .validate()
             .map_err(|cause| Error::Invalid(cause.to_string()))?;
@@ -85,7 +87,11 @@ impl EtcdStore {
             );
         }
         let mut space = Space::new(&options.prefix);
-        let identity = open::identify(&endpoints, &mut space).await?;
+        let noted = note.map(open::read_note).transpose()?.flatten();
+        let identity = open::identify(&endpoints, &mut space, noted.as_deref()).await?;
+        if let Some(note) = note {
+            open::write_note(note, &identity.id)?;
+        }
         Ok(Self(Arc::new(Inner {
             endpoints: Arc::new(endpoints),
             space,

@@ -82,7 +82,7 @@ pub(crate) struct Etcd {
 impl Etcd {
     async fn open(cluster: &Cluster) -> Arc<EtcdStore> {
         let options = EtcdOptions::new(cluster.endpoints());
-        Arc::new(EtcdStore::open(&options).await.unwrap())
+        Arc::new(EtcdStore::open(&options, None).await.unwrap())
     }
 }
 

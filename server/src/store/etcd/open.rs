@@ -1,9 +1,10 @@
 //! Opening a store in etcd: everything that must be true before the first transaction.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pinion_etcd_api::{StatusRequest, StatusResponse, TxnRequest};
+use pinion_etcd_api::{StatusRequest, StatusResponse, TxnRequest, TxnResponse};
 use semver::Version;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -38,6 +39,8 @@ pub(super) struct Health {
 pub(super) struct Identity {
     /// When its id came into being, as etcd counts.
     pub(super) created: i64,
+    /// Its id.
+    pub(super) id: String,
 }
 
 /// Asks all members how they are: at least one must be well, and none may be of another cluster or a
@@ -155,26 +158,29 @@ fn check_version(url: &str, version: &str) -> Result<bool, Judgement> {
 }
 
 /// The identity of the store under the prefix, which is made where nothing is; of two servers that make it, one does.
-pub(super) async fn identify(endpoints: &Endpoints, space: &mut Space) -> Result<Identity, Error> {
-    let (format, id) = (space.key(front::FORMAT_KEY), space.key(front::ID_KEY));
+///
+/// `noted` is the id of the store that must be there.
+pub(super) async fn identify(
+    endpoints: &Endpoints,
+    space: &mut Space,
+    noted: Option<&str>,
+) -> Result<Identity, Error> {
+    let keys = [front::FORMAT_KEY, front::ID_KEY].map(|key| get(space.key(key)));
     // Over the whole prefix: holds only where there is no key at all.
     let mut is_empty = created_at(space.key(""), 0);
     is_empty.range_end = space.end("");
-    let make = TxnRequest {
+    let id = Uuid::new_v4().to_string();
+    let make = vec![
+        put(space, front::FORMAT_KEY, FORMAT.to_string().as_bytes(), 0),
+        put(space, front::ID_KEY, id.as_bytes(), 0),
+    ];
+    let request = TxnRequest {
         compare: vec![is_empty],
-        success: vec![
-            put(space, front::FORMAT_KEY, FORMAT.to_string().as_bytes(), 0),
-            put(
-                space,
-                front::ID_KEY,
-                Uuid::new_v4().to_string().as_bytes(),
-                0,
-            ),
-        ],
-        failure: vec![get(format), get(id)],
+        success: if noted.is_none() { make } else { Vec::new() },
+        failure: keys.into(),
     };
     let send = |line: Line| {
-        let request = line.request(make.clone());
+        let request = line.request(request.clone());
         async move { line.kv().txn(request).await }
     };
     // Made twice it is what was made once, found.
@@ -182,20 +188,64 @@ pub(super) async fn identify(endpoints: &Endpoints, space: &mut Space) -> Result
         .call(Repeat::Harmless, send)
         .await
         .map_err(Fault::of_read)?;
-    if answer.succeeded {
-        let created = answer.header.unwrap_or_default().revision;
-        return Ok(Identity { created });
+    match noted {
+        Some(noted) if answer.succeeded => Err(missing(noted)),
+        _ if answer.succeeded => Ok(Identity {
+            created: answer.header.unwrap_or_default().revision,
+            id,
+        }),
+        _ => check_identity(space, &answer, noted),
     }
-    let (Some(format), Some(id)) = (found(&answer, 0), found(&answer, 1)) else {
+}
+
+/// The id that is noted in the file, if any.
+pub(super) fn read_note(path: &Path) -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(id) => Ok(Some(id.trim().to_owned())),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(unusable_note(path, &cause)),
+    }
+}
+
+/// Notes the id in the file.
+pub(super) fn write_note(path: &Path, id: &str) -> Result<(), Error> {
+    std::fs::write(path, format!("{id}\n")).map_err(|cause| unusable_note(path, &cause))
+}
+
+fn unusable_note(path: &Path, cause: &std::io::Error) -> Error {
+    Error::Unavailable(format!("`{}` cannot be used: {cause}", path.display()))
+}
+
+fn missing(noted: &str) -> Error {
+    Error::Unavailable(format!(
+        "etcd has no store under the prefix, but this server has worked with `{noted}`: look at `endpoints` and \
+         `prefix`, restore from a backup, or remove `etcd-store-id` from the data directory to begin with nothing"
+    ))
+}
+
+fn check_identity(
+    space: &Space,
+    answer: &TxnResponse,
+    noted: Option<&str>,
+) -> Result<Identity, Error> {
+    let (Some(format), Some(id)) = (found(answer, 0), found(answer, 1)) else {
         return Err(Error::Unavailable(
             "etcd has keys under the prefix, but no store: choose another `prefix`, or remove what is there"
                 .to_owned(),
         ));
     };
     check_format(&space.entry(format)?.value)?;
-    space.entry(id)?;
+    let value = space.entry(id)?.value;
+    let found = String::from_utf8_lossy(&value).into_owned();
+    if let Some(noted) = noted.filter(|noted| *noted != found) {
+        return Err(Error::Unavailable(format!(
+            "etcd has the store `{found}` under the prefix, but this server has worked with `{noted}`: look at \
+             `endpoints` and `prefix`, or remove `etcd-store-id` from the data directory to use this one"
+        )));
+    }
     Ok(Identity {
         created: id.create_revision,
+        id: found,
     })
 }
 

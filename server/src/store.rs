@@ -3,6 +3,7 @@
 //! Keys and records live beside it; who writes which key is in `keys`. There is deliberately no
 //! flush (durability is part of [`Store::commit`]), no closure transaction and no lock.
 
+pub mod backup;
 pub mod engine;
 pub mod etcd;
 pub mod front;

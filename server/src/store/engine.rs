@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::backup::{Backup, RestoreError};
 use super::etcd::{EtcdOptions, EtcdStore, InvalidOptions};
 use super::sled::{SledOptions, SledStore};
 use super::{Error, Store};
@@ -66,6 +67,37 @@ impl Engine {
                 })?;
                 let note = data_dir.join(ETCD_NOTE);
                 Ok(Self::Etcd(EtcdStore::open(options, Some(&note)).await?))
+            }
+        }
+    }
+
+    /// Makes the store that is configured from a backup; there must be none.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn restore(
+        options: &EngineOptions,
+        data_dir: &Path,
+        backup: Backup,
+    ) -> Result<(), RestoreError> {
+        match options {
+            EngineOptions::Sled {} => {
+                let dir = data_dir.join(SLED_DIR);
+                let restore = move || SledStore::restore(&dir, &SledOptions::default(), &backup);
+                let restored = tokio::task::spawn_blocking(restore).await;
+                restored.map_err(|error| Error::Unavailable(error.to_string()))?
+            }
+            EngineOptions::Etcd(options) => {
+                EtcdStore::restore(options, &backup).await?;
+                let note = data_dir.join(ETCD_NOTE);
+                match tokio::fs::remove_file(&note).await {
+                    // It is of the store that was there before.
+                    Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                        let cause = format!("`{}` cannot be removed: {cause}", note.display());
+                        Err(Error::Unavailable(cause).into())
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod lease;
 mod open;
 mod options;
 mod read;
+mod restore;
 mod space;
 mod tail;
 mod transact;
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use self::endpoints::Endpoints;
 pub use self::options::{EtcdOptions, InvalidOptions};
 use self::space::Space;
+use super::backup::{Backup, RestoreError};
 use super::leases::Leases;
 use super::{
     Commit, Entry, Error, Event, Key, Leader, Page, Revision, Sink, Store, Transaction, front,
@@ -102,6 +104,15 @@ impl EtcdStore {
             tasks: TaskTracker::new(),
             failed: tokio::sync::watch::Sender::new(None),
         })))
+    }
+
+    /// Makes the store under the prefix from a backup; nothing may be there. Servers open it once it is whole; if it
+    /// is interrupted, it goes on when it is run again with the same backup.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn restore(options: &EtcdOptions, backup: &Backup) -> Result<(), RestoreError> {
+        restore::restore(options, backup).await
     }
 
     /// Gives its leases back and ends its watches; later calls answer [`Error::Unavailable`].

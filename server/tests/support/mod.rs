@@ -199,6 +199,25 @@ impl Server {
         }
     }
 
+    /// Stops the server, lets something be done with a changed configuration, and starts it on that.
+    pub async fn restart_on(
+        mut self,
+        change: impl FnOnce(&mut Config),
+        meanwhile: impl AsyncFnOnce(&Config),
+    ) -> Self {
+        self.app.stop().await;
+        change(&mut self.config);
+        meanwhile(&self.config).await;
+        self.seed += 1;
+        self.app = Self::app(&self.config, &self.clock, self.seed, self.only_when_asked).await;
+        self.channel = connect(&self.app).await;
+        self
+    }
+
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub async fn token(&self, name: &str, role: proto::Role, pin_set: &str) -> String {
         let request = proto::CreateTokenRequest {
             name: name.to_owned(),

@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::frame::FORMAT;
 use super::space::Space;
 use super::transact::{created_at, found, get, put};
-use crate::store::{Error, front};
+use crate::store::{Error, Revision, front};
 
 /// The oldest etcd with everything that is used.
 const VERSION_MIN: Version = Version::new(3, 4, 0);
@@ -165,7 +165,13 @@ pub(super) async fn identify(
     space: &mut Space,
     noted: Option<&str>,
 ) -> Result<Identity, Error> {
-    let keys = [front::FORMAT_KEY, front::ID_KEY].map(|key| get(space.key(key)));
+    let keys = [
+        front::FORMAT_KEY,
+        front::ID_KEY,
+        front::BASE_KEY,
+        front::RESTORING_KEY,
+    ];
+    let keys = keys.map(|key| get(space.key(key)));
     // Over the whole prefix: holds only where there is no key at all.
     let mut is_empty = created_at(space.key(""), 0);
     is_empty.range_end = space.end("");
@@ -224,10 +230,15 @@ fn missing(noted: &str) -> Error {
 }
 
 fn check_identity(
-    space: &Space,
+    space: &mut Space,
     answer: &TxnResponse,
     noted: Option<&str>,
 ) -> Result<Identity, Error> {
+    if found(answer, 3).is_some() {
+        return Err(Error::Unavailable(
+            "a restore was begun under the prefix and has not ended: run it again, with the same backup".to_owned(),
+        ));
+    }
     let (Some(format), Some(id)) = (found(answer, 0), found(answer, 1)) else {
         return Err(Error::Unavailable(
             "etcd has keys under the prefix, but no store: choose another `prefix`, or remove what is there"
@@ -235,6 +246,9 @@ fn check_identity(
         ));
     };
     check_format(&space.entry(format)?.value)?;
+    if let Some(base) = found(answer, 2) {
+        space.base = parse_base(&space.entry(base)?.value)?;
+    }
     let value = space.entry(id)?.value;
     let found = String::from_utf8_lossy(&value).into_owned();
     if let Some(noted) = noted.filter(|noted| *noted != found) {
@@ -247,6 +261,15 @@ fn check_identity(
         created: id.create_revision,
         id: found,
     })
+}
+
+fn parse_base(value: &[u8]) -> Result<Revision, Error> {
+    let text = std::str::from_utf8(value).ok();
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::Damaged {
+            key: front::BASE_KEY.to_owned(),
+            cause: "it is no revision".to_owned(),
+        })
 }
 
 fn check_format(format: &[u8]) -> Result<(), Error> {

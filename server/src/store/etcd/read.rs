@@ -44,9 +44,8 @@ impl EtcdStore {
         max: usize,
     ) -> Result<Page, Error> {
         for _ in 1..PAGE_TRIES {
-            match self.try_page(prefix, after, max).await? {
-                Ok(page) => return Ok(page),
-                Err(Compacted) => {}
+            if let Ok(page) = self.try_page(prefix, after, max).await? {
+                return Ok(page);
             }
         }
         self.try_page(prefix, after, max)

@@ -2,7 +2,9 @@
 //!
 //! etcd counts its own revisions, and nothing can set them. A store that was restored from elsewhere
 //! has records that name revisions of its former life, so its revisions are etcd's own plus a base,
-//! which the restore writes once, above all that it restored.
+//! which the restore writes once: the backup's revision, above which everything new must lie. What was
+//! restored and not put since keeps the revisions it had. (Put again, it counts as created when it was
+//! restored; only leases, which are never restored, depend on when a key was created.)
 
 use crate::store::{Entry, Error, Key, Revision};
 
@@ -62,12 +64,20 @@ impl Space {
     pub(super) fn entry(&self, found: &KeyValue) -> Result<Entry, Error> {
         let key = self.own_key(&found.key);
         match frame::open(key.as_str(), &found.value) {
-            Ok(value) => Ok(Entry {
-                value,
-                created: self.revision(found.create_revision),
-                modified: self.revision(found.mod_revision),
-                key,
-            }),
+            Ok(opened) => {
+                let (created, modified) = opened.restored.unwrap_or_else(|| {
+                    (
+                        self.revision(found.create_revision),
+                        self.revision(found.mod_revision),
+                    )
+                });
+                Ok(Entry {
+                    value: opened.value,
+                    created,
+                    modified,
+                    key,
+                })
+            }
             Err(cause) => Err(Error::Damaged {
                 key: key.to_string(),
                 cause,

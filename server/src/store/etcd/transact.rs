@@ -1,6 +1,7 @@
 //! Transactions: conditions on etcd's create and mod revisions, and on the store still being the one
 //! that was opened.
 
+use bytes::Bytes;
 use pinion_etcd_api::compare::{CompareResult, CompareTarget, TargetUnion};
 use pinion_etcd_api::request_op::Request;
 use pinion_etcd_api::response_op::Response;
@@ -14,16 +15,12 @@ use super::fault::Fault;
 use super::frame;
 use super::space::Space;
 use super::{EtcdStore, REPLACED};
-use crate::store::{Commit, Condition, Error, Operation, Transaction, front};
+use crate::store::{Commit, Condition, Error, Key, Operation, Transaction, front};
 
 impl EtcdStore {
     /// Commits a transaction that was checked.
     pub(super) async fn transact(&self, transaction: &Transaction) -> Result<Commit, Error> {
-        let compared = transaction
-            .conditions
-            .iter()
-            .map(|condition| compare(&self.space, condition));
-        let Some(mut compare) = compared.collect::<Option<Vec<_>>>() else {
+        let Some(mut compare) = self.compare(&transaction.conditions).await? else {
             return Ok(Commit::Conflict);
         };
         compare.push(self.is_same_store());
@@ -50,6 +47,50 @@ impl EtcdStore {
             return Err(Error::Unavailable(REPLACED.to_owned()));
         }
         Ok(Commit::Conflict)
+    }
+
+    /// The conditions as etcd has them; nothing if one cannot hold.
+    async fn compare(&self, conditions: &[Condition]) -> Result<Option<Vec<Compare>>, Error> {
+        let mut compares = Vec::with_capacity(conditions.len() + 1);
+        for condition in conditions {
+            let compare = match condition {
+                Condition::Modified(key, revision) | Condition::Created(key, revision)
+                    if *revision <= self.space.base =>
+                {
+                    self.compare_restored(key, condition).await?
+                }
+                _ => compare(&self.space, condition),
+            };
+            let Some(compare) = compare else {
+                return Ok(None);
+            };
+            compares.push(compare);
+        }
+        Ok(Some(compares))
+    }
+
+    /// The condition on an entry of a backup: it holds if the entry has that revision of its former life, and is
+    /// not put until the transaction happens.
+    async fn compare_restored(
+        &self,
+        key: &Key,
+        condition: &Condition,
+    ) -> Result<Option<Compare>, Error> {
+        let range = RangeRequest {
+            key: self.space.key(key.as_str()),
+            ..RangeRequest::default()
+        };
+        let answer = self.range(range).await.map_err(Fault::of_read)?;
+        let Some(found) = answer.kvs.first() else {
+            return Ok(None);
+        };
+        let entry = self.space.entry(found)?;
+        let holds = match condition {
+            Condition::Absent(_) => false,
+            Condition::Modified(_, revision) => entry.modified == *revision,
+            Condition::Created(_, revision) => entry.created == *revision,
+        };
+        Ok(holds.then(|| modified_at(found.key.clone(), found.mod_revision)))
     }
 
     /// That the store was not replaced by another one since it was opened.
@@ -79,14 +120,19 @@ fn compare(space: &Space, condition: &Condition) -> Option<Compare> {
     Some(match condition {
         Condition::Absent(_) => created_at(key, 0),
         Condition::Created(_, revision) => created_at(key, native(*revision)?),
-        Condition::Modified(_, revision) => Compare {
-            result: CompareResult::Equal.into(),
-            target: CompareTarget::Mod.into(),
-            key,
-            target_union: Some(TargetUnion::ModRevision(native(*revision)?)),
-            ..Compare::default()
-        },
+        Condition::Modified(_, revision) => modified_at(key, native(*revision)?),
     })
+}
+
+/// That the key was last put at this revision of etcd's.
+fn modified_at(key: Vec<u8>, native: i64) -> Compare {
+    Compare {
+        result: CompareResult::Equal.into(),
+        target: CompareTarget::Mod.into(),
+        key,
+        target_union: Some(TargetUnion::ModRevision(native)),
+        ..Compare::default()
+    }
 }
 
 /// That the key came into being at this revision of etcd's; 0: that it is absent.
@@ -103,23 +149,29 @@ pub(super) fn created_at(key: Vec<u8>, native: i64) -> Compare {
 fn operate(space: &Space, operation: &Operation) -> RequestOp {
     match operation {
         Operation::Put(key, value) => put(space, key.as_str(), value, 0),
-        Operation::Delete(key) => RequestOp {
-            request: Some(Request::RequestDeleteRange(DeleteRangeRequest {
-                key: space.key(key.as_str()),
-                range_end: Vec::new(),
-            })),
-        },
+        Operation::Delete(key) => delete(space, key.as_str()),
+    }
+}
+
+/// Removes a key.
+pub(super) fn delete(space: &Space, key: &str) -> RequestOp {
+    RequestOp {
+        request: Some(Request::RequestDeleteRange(DeleteRangeRequest {
+            key: space.key(key),
+            range_end: Vec::new(),
+        })),
     }
 }
 
 /// Puts a value, under a lease of etcd's unless that is 0.
 pub(super) fn put(space: &Space, key: &str, value: &[u8], lease: i64) -> RequestOp {
+    put_frame(space.key(key), frame::seal(key, value), lease)
+}
+
+/// Puts a frame, under a lease of etcd's unless that is 0.
+pub(super) fn put_frame(key: Vec<u8>, value: Bytes, lease: i64) -> RequestOp {
     RequestOp {
-        request: Some(Request::RequestPut(PutRequest {
-            value: frame::seal(key, value),
-            key: space.key(key),
-            lease,
-        })),
+        request: Some(Request::RequestPut(PutRequest { key, value, lease })),
     }
 }
 

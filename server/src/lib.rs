@@ -135,7 +135,7 @@ fn greet(app: &app::App, config: &Config) {
         Cli::command().get_version().unwrap_or_default(),
         app.address
     );
-    eprintln!("  state: {}", config.data_dir.display());
+    eprintln!("  state: {}", config.store.place(&config.data_dir));
     if config.allow_plaintext && !app.address.ip().is_loopback() {
         eprintln!(
             "  WARNING: plain text on {}: tokens cross the network readable for everybody",

@@ -36,6 +36,18 @@ impl EngineOptions {
             Self::Etcd(options) => options.validate(),
         }
     }
+
+    /// Where the state is, in words.
+    pub fn place(&self, data_dir: &Path) -> String {
+        match self {
+            Self::Sled {} => data_dir.display().to_string(),
+            Self::Etcd(options) => format!(
+                "etcd at {}, under {}",
+                options.endpoints.join(", "),
+                options.prefix
+            ),
+        }
+    }
 }
 
 /// An open engine.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pinion_server::store::{Event, Key, Operation, Store, Transaction};
+use pinion_server::store::{Entry, Event, Key, Operation, Sink, Store, Transaction};
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, has_etcd};
@@ -67,6 +67,55 @@ async fn large_transactions_arrive_whole_and_large_pages_complete() {
     assert_eq!((page.entries.len(), page.more), (14 * 31, false));
     let page = store.page("t/", None, 14 * 31 - 1).await.unwrap();
     assert_eq!((page.entries.len(), page.more), (14 * 31 - 1, true));
+}
+
+/// A sink during whose first entry etcd's history is compacted.
+struct Compacting<'a> {
+    cluster: &'a Cluster,
+    entries: usize,
+}
+
+impl Sink for Compacting<'_> {
+    fn entry(&mut self, _: &Entry) -> std::io::Result<()> {
+        if self.entries == 0 {
+            let put = self.cluster.etcdctl_ok(&["put", "else", "x", "-w", "json"]);
+            let put: serde_json::Value = serde_json::from_str(&put)?;
+            let revision = put["header"]["revision"].to_string();
+            self.cluster.etcdctl_ok(&["compact", &revision]);
+        }
+        self.entries += 1;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_whose_revision_is_compacted_fails_and_says_so() {
+    if !has_etcd() {
+        return;
+    }
+    let cluster = Cluster::start(1);
+    let store = open(&cluster).await;
+    for hundred in 0..4 {
+        let puts = (0..100).map(|n| {
+            let key = Key::new(format!("t/{hundred}{n:02}"));
+            Operation::Put(key, Bytes::new())
+        });
+        let transaction = Transaction {
+            conditions: Vec::new(),
+            operations: puts.collect(),
+        };
+        store.commit(transaction).await.unwrap();
+    }
+    let mut sink = Compacting {
+        cluster: &cluster,
+        entries: 0,
+    };
+    let error = store.export(&mut sink).await.unwrap_err().to_string();
+    assert!(error.contains("`--auto-compaction-retention`"), "{error}");
+    assert!(sink.entries < 400, "it did not go on with another revision");
+    sink.entries = 1;
+    store.export(&mut sink).await.unwrap();
+    assert_eq!(sink.entries, 403);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

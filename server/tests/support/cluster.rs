@@ -297,10 +297,15 @@ impl TlsFiles {
 }
 
 /// Ports that were free a moment ago, all different.
+///
+/// Below those that the system gives to connections: one that is tried while a member is down could otherwise get
+/// the member's own port and keep it.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
+    let mut listeners = Vec::new();
+    while listeners.len() < count {
+        let port = fastrand::u16(10_000..32_000);
+        listeners.extend(TcpListener::bind(("127.0.0.1", port)));
+    }
     let ports = listeners
         .iter()
         .map(|listener| listener.local_addr().unwrap().port());

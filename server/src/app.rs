@@ -17,7 +17,7 @@ use crate::notice::{self, Routes};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
-use crate::store::sled::{SledOptions, SledStore};
+use crate::store::engine::Engine;
 use crate::store::{self, Store};
 use crate::web::{self, Surroundings};
 use crate::worker::{self, Home, Worker};
@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The store cannot be opened or read.
-    #[error("the state in the data directory cannot be used")]
+    #[error("the state cannot be used")]
     Store(#[from] store::Error),
     /// A forge cannot be set up.
     #[error(transparent)]
@@ -92,16 +92,6 @@ impl Default for World {
     }
 }
 
-/// The embedded store in the data directory.
-async fn open_sled(config: &Config) -> Result<Arc<SledStore>, store::Error> {
-    let dir = config.data_dir.join("store");
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, SledOptions::default()));
-    let store = opened
-        .await
-        .map_err(|error| store::Error::Unavailable(error.to_string()))??;
-    Ok(Arc::new(store))
-}
-
 /// A server that runs.
 #[derive(Debug)]
 pub struct App {
@@ -112,22 +102,25 @@ pub struct App {
     /// The secret of the first admin token, if this start made it.
     pub first_admin: Option<String>,
     worker: Worker,
-    /// The embedded store; none: others use the store too.
-    embedded: Option<Arc<SledStore>>,
+    /// The store that is configured; none: it was given.
+    engine: Option<Engine>,
     stopping: CancellationToken,
     server: JoinSet<()>,
 }
 
 impl App {
-    /// Starts a server on the embedded store.
+    /// Starts a server on the store that is configured.
     ///
     /// # Errors
     /// If anything it needs cannot be had.
     pub async fn start(config: &Config, world: World) -> Result<Self, Error> {
         config.validate()?;
-        let store = open_sled(config).await?;
-        let home = Home::Alone(Arc::clone(&store) as Arc<dyn Store>);
-        Self::start_in(home, Some(store), config, world).await
+        let engine = Engine::open(&config.store, &config.data_dir).await?;
+        let home = match engine {
+            Engine::Sled(_) => Home::Alone(engine.store()),
+            Engine::Etcd(_) => Home::Shared(engine.store()),
+        };
+        Self::start_in(home, Some(engine), config, world).await
     }
 
     /// Starts a server beside others on a store that they share.
@@ -145,7 +138,7 @@ impl App {
 
     async fn start_in(
         home: Home,
-        embedded: Option<Arc<SledStore>>,
+        engine: Option<Engine>,
         config: &Config,
         world: World,
     ) -> Result<Self, Error> {
@@ -200,7 +193,7 @@ impl App {
             controller,
             first_admin,
             worker,
-            embedded,
+            engine,
             stopping,
             server,
         })
@@ -208,8 +201,7 @@ impl App {
 
     /// Waits until the store has failed, and says why: the process should end and start again.
     pub fn store_failed(&self) -> impl Future<Output = String> + Send + use<> {
-        // One that others use too comes back; until then what is known is served.
-        let failed = self.embedded.as_ref().map(|store| store.failed());
+        let failed = self.engine.as_ref().map(Engine::failed);
         async move {
             match failed {
                 Some(failed) => failed.await,
@@ -224,8 +216,8 @@ impl App {
         while self.server.join_next().await.is_some() {}
         self.worker.stop().await;
         self.controller.metrics.shutdown();
-        if let Some(store) = &self.embedded {
-            store.close().await;
+        if let Some(engine) = &self.engine {
+            engine.close().await;
         }
     }
 }

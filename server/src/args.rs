@@ -25,6 +25,39 @@ pub enum Command {
     Demo(Demo),
     /// Prints a new admin token; for whoever has lost the last one. The server must be stopped.
     AdminToken,
+    /// Takes a backup of everything, through the running server: as of one moment, checked, whole or not there.
+    Backup(Remote),
+    /// The same as lines of JSON, for people and other programs; `-` writes to the terminal.
+    Export(Remote),
+    /// Makes the store of a backup, in whichever engine is configured. The server must be stopped, the store empty.
+    Restore(Local),
+    /// The same from lines of JSON that `export` wrote.
+    Import(Local),
+}
+
+/// What is taken from a running server, and where it goes.
+#[derive(Clone, Debug, Args)]
+pub struct Remote {
+    /// The file to write.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The server; by default the one that the configuration describes, on this machine.
+    #[arg(long, env = "PINION_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// A file with an admin token; else it is in the environment as PINION_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The certificates that sign the server's, PEM; needed for https.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What the store is made of.
+#[derive(Clone, Debug, Args)]
+pub struct Local {
+    /// The file to read.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Settings of the server; each overrides the configuration file.

@@ -8,6 +8,8 @@ use url::Url;
 
 use crate::forge::ForgeConfig;
 use crate::notice::RouteConfig;
+use crate::store::engine::EngineOptions;
+use crate::store::etcd::InvalidOptions;
 use crate::telemetry::LogFormat;
 
 /// Everything that can be configured; `deploy/pinion.toml` documents every key.
@@ -28,6 +30,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
     pub follow_interval_s: u64,
+    /// What keeps the state. Default: sled, in the data directory.
+    pub store: EngineOptions,
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
@@ -56,6 +60,7 @@ impl Default for Config {
             public_url: None,
             log_format: LogFormat::Text,
             follow_interval_s: 60,
+            store: EngineOptions::Sled {},
             forges: Vec::new(),
             routes: Vec::new(),
         }
@@ -160,6 +165,9 @@ pub enum Error {
     /// Files would be read too often, or hardly ever.
     #[error("`follow_interval_s` is {0}; use 5 to 86400")]
     FollowInterval(u64),
+    /// The state cannot be kept like that.
+    #[error("`[store]`: {0}")]
+    Store(#[from] InvalidOptions),
 }
 
 impl Config {
@@ -189,6 +197,7 @@ impl Config {
         if !(5..=86_400).contains(&self.follow_interval_s) {
             return Err(Error::FollowInterval(self.follow_interval_s));
         }
+        self.store.validate()?;
         Ok(())
     }
 }
@@ -222,7 +231,7 @@ mod tests {
         let config: Config = toml::from_str(&on).expect("every key is known");
         assert!(config.tls.is_some() && !config.forges.is_empty());
         assert_eq!(config.routes.len(), 3, "one of every kind");
-        for route in config.routes {
+        for route in config.routes.clone() {
             // The sample names a file that this machine does not have.
             let route = RouteConfig {
                 ca_file: None,
@@ -230,6 +239,8 @@ mod tests {
             };
             assert_eq!(crate::notice::Routes::open(&[route]).err(), None);
         }
+        assert!(matches!(config.store, EngineOptions::Etcd(_)));
+        config.validate().expect("it makes sense");
     }
 
     #[test]
@@ -258,6 +269,17 @@ mod tests {
     fn unknown_keys_are_refused() {
         let error = toml::from_str::<Config>("listne = \"127.0.0.1:1\"").expect_err("refused");
         assert!(error.to_string().contains("listne"));
+        for (text, word) in [
+            ("[store]\nengine = \"sled\"\nendpoints = []", "endpoints"),
+            (
+                "[store]\nengine = \"etcd\"\nendpoints = []\nprefx = \"\"",
+                "prefx",
+            ),
+            ("[store]\nengine = \"redis\"", "redis"),
+        ] {
+            let error = toml::from_str::<Config>(text).expect_err("refused");
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]

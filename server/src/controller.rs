@@ -41,6 +41,7 @@ mod blocks;
 mod decisions;
 mod effects;
 mod environments;
+mod exports;
 mod exposure;
 mod figures;
 mod filings;

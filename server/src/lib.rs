@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod args;
+pub mod backup;
 pub mod clock;
 pub mod config;
 pub mod controller;
@@ -40,6 +41,10 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             Some(Command::Demo(demo)) => ended(run_demo(&demo).await),
             Some(Command::AdminToken) => ended(make_admin_token(cli.serve).await),
+            Some(Command::Backup(remote)) => ended(back_up(cli.serve, &remote).await),
+            Some(Command::Export(remote)) => ended(export(cli.serve, &remote).await),
+            Some(Command::Restore(local)) => ended(restore(cli.serve, &local.file).await),
+            Some(Command::Import(local)) => ended(import(cli.serve, &local.file).await),
             None => ended(run_server(cli.serve).await),
         }
     })
@@ -133,7 +138,7 @@ fn greet(app: &app::App, config: &Config) {
         Cli::command().get_version().unwrap_or_default(),
         app.address
     );
-    eprintln!("  state: {}", config.data_dir.display());
+    eprintln!("  state: {}", config.store.place(&config.data_dir));
     if config.allow_plaintext && !app.address.ip().is_loopback() {
         eprintln!(
             "  WARNING: plain text on {}: tokens cross the network readable for everybody",
@@ -166,6 +171,42 @@ async fn make_admin_token(serve: Serve) -> Result<(), Box<dyn std::error::Error>
     println!("{}", secret?);
     eprintln!("piniond: a new admin token; revoke those that are lost with `pinion token revoke`");
     Ok(())
+}
+
+async fn back_up(serve: Serve, remote: &args::Remote) -> Result<(), Box<dyn std::error::Error>> {
+    let backup = backup::take(&configuration(serve)?, remote).await?;
+    eprintln!(
+        "piniond: {} entries, revision {}, in {}",
+        backup.entries,
+        backup.revision,
+        remote.file.display()
+    );
+    Ok(())
+}
+
+async fn export(serve: Serve, remote: &args::Remote) -> Result<(), Box<dyn std::error::Error>> {
+    let entries = backup::export(&configuration(serve)?, remote).await?;
+    eprintln!("piniond: {entries} entries");
+    Ok(())
+}
+
+async fn restore(serve: Serve, file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let restored = backup::restore(&configuration(serve)?, file).await?;
+    greet_restored(&restored);
+    Ok(())
+}
+
+async fn import(serve: Serve, file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let restored = backup::import(&configuration(serve)?, file).await?;
+    greet_restored(&restored);
+    Ok(())
+}
+
+fn greet_restored(restored: &store::backup::Backup) {
+    eprintln!(
+        "piniond: {} entries, revision {}, are restored; piniond can be started",
+        restored.entries, restored.revision
+    );
 }
 
 /// Where nobody watches, the first admin token goes to a file that only its owner can read.

@@ -3,6 +3,9 @@
 //! Keys and records live beside it; who writes which key is in `keys`. There is deliberately no
 //! flush (durability is part of [`Store::commit`]), no closure transaction and no lock.
 
+pub mod backup;
+pub mod engine;
+pub mod etcd;
 pub mod front;
 mod history;
 pub mod keys;
@@ -232,7 +235,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Waits for the lease `name`, whose key is `lead/<name>`, and keeps it for `ttl` at a time.
     ///
-    /// Who waits longest is next. An engine of a single process keeps it until it is given up.
+    /// Of those who wait in one process the longest is next. An engine of a single process keeps it until it is given up.
     async fn lead(&self, name: &str, ttl: Duration) -> Result<Leader, Error>;
 
     /// Gives every entry to the sink as of one revision, which is returned.

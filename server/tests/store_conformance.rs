@@ -1,6 +1,8 @@
 //! What every store must do, as facts; one line below for each engine.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/cluster.rs"]
+mod cluster;
 #[path = "store_conformance/fixtures.rs"]
 mod fixtures;
 #[path = "store_conformance/leases.rs"]
@@ -76,7 +78,9 @@ macro_rules! conforms {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $fact() {
-                    crate::$module::$fact(&mut <$fixture as crate::fixtures::Fixture>::start().await).await;
+                    if let Some(mut fixture) = <$fixture as crate::fixtures::Fixture>::start().await {
+                        crate::$module::$fact(&mut fixture).await;
+                    }
                 }
             )*
         }
@@ -85,3 +89,4 @@ macro_rules! conforms {
 
 conforms!(memory, crate::fixtures::Memory);
 conforms!(sled, crate::fixtures::Sled);
+conforms!(etcd, crate::fixtures::Etcd);

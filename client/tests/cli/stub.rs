@@ -255,6 +255,15 @@ impl AdminService for Services {
         Err(Status::unimplemented("a stub has no tokens"))
     }
 
+    type ExportStoreStream = tokio_stream::Once<Result<v1::ExportStoreResponse, Status>>;
+
+    async fn export_store(
+        &self,
+        _: Request<v1::ExportStoreRequest>,
+    ) -> Result<Response<Self::ExportStoreStream>, Status> {
+        Err(Status::unimplemented("a stub keeps nothing"))
+    }
+
     async fn get_caller(
         &self,
         request: Request<v1::GetCallerRequest>,

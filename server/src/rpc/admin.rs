@@ -1,14 +1,25 @@
 //! `AdminService`.
 
+use std::pin::Pin;
+
+use futures_util::Stream;
+
 use pinion_proto::v1::admin_service_server::AdminService;
 use pinion_proto::v1::{
-    CreateTokenRequest, CreateTokenResponse, GetCallerRequest, GetCallerResponse,
-    ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse,
+    CreateTokenRequest, CreateTokenResponse, ExportStoreRequest, ExportStoreResponse,
+    GetCallerRequest, GetCallerResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
+    RevokeTokenResponse,
 };
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc::Sender;
 use tonic::{Request, Response, Status};
 
 use super::page::part;
+use super::pins::async_stream;
 use super::{Rpc, wire};
+
+/// Bytes of one answer.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 #[tonic::async_trait]
 impl AdminService for Rpc {
@@ -58,6 +69,18 @@ impl AdminService for Rpc {
         }))
     }
 
+    type ExportStoreStream =
+        Pin<Box<dyn Stream<Item = Result<ExportStoreResponse, Status>> + Send>>;
+
+    async fn export_store(
+        &self,
+        request: Request<ExportStoreRequest>,
+    ) -> Result<Response<Self::ExportStoreStream>, Status> {
+        let caller = self.caller(&request)?;
+        let backup = self.controller.export(&caller).await?;
+        Ok(Response::new(async_stream(|sender| send(backup, sender))))
+    }
+
     async fn get_caller(
         &self,
         request: Request<GetCallerRequest>,
@@ -72,5 +95,29 @@ impl AdminService for Rpc {
                 .unwrap_or_default(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
+    }
+}
+
+/// Sends a file until its end, or until nobody listens.
+async fn send(file: std::fs::File, sender: Sender<Result<ExportStoreResponse, Status>>) {
+    let mut file = tokio::fs::File::from_std(file);
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let answer = match (&mut file)
+            .take(CHUNK_BYTES as u64)
+            .read_to_end(&mut chunk)
+            .await
+        {
+            Ok(0) => return,
+            Ok(_) => Ok(ExportStoreResponse { chunk }),
+            Err(error) => {
+                tracing::error!(%error, "a backup cannot be read back");
+                Err(Status::internal("the backup cannot be read back"))
+            }
+        };
+        let is_over = answer.is_err();
+        if sender.send(answer).await.is_err() || is_over {
+            return;
+        }
     }
 }

@@ -13,6 +13,10 @@ use super::{
 pub const FORMAT_KEY: &str = "meta/format";
 /// The key under which an engine keeps the store's id, a UUID.
 pub const ID_KEY: &str = "meta/id";
+/// The key under which an engine that cannot set its own revisions keeps what it adds to them, in decimal.
+pub const BASE_KEY: &str = "meta/revision-base";
+/// The key that is there until a restore has ended: the backup's SHA-256, in hexadecimal.
+pub const RESTORING_KEY: &str = "meta/restoring";
 /// What the keys of the leases begin with.
 pub const LEASE_PREFIX: &str = "lead/";
 
@@ -22,7 +26,7 @@ const SHOWN_CHARS_MAX: usize = 80;
 /// Whether the engine itself writes this key: transactions may depend on it, but not change it.
 pub fn is_own_key(key: &Key) -> bool {
     let key = key.as_str();
-    key == FORMAT_KEY || key == ID_KEY || key.starts_with(LEASE_PREFIX)
+    [FORMAT_KEY, ID_KEY, BASE_KEY, RESTORING_KEY].contains(&key) || key.starts_with(LEASE_PREFIX)
 }
 
 /// Refuses a transaction that breaks a limit, naming the limit.

@@ -11,6 +11,7 @@ mod group;
 mod high;
 mod open;
 mod owner;
+mod restore;
 mod shared;
 mod view;
 
@@ -34,6 +35,7 @@ use self::owner::{Owner, Request};
 pub use self::shared::Alarm;
 use self::shared::{Shared, Status};
 use self::view::View;
+use super::backup::{Backup, RestoreError};
 use super::leases::Leases;
 use super::{
     Commit, Condition, Entry, Error, Event, Key, Leader, LeaderGuard, Operation, Page, Revision,
@@ -96,6 +98,16 @@ impl SledStore {
         let dir = dir.to_owned();
         let opening = options.clone();
         Self::start(options, move || open::open(&dir, &opening))
+    }
+
+    /// Makes the store in the folder `dir` from a backup; there must be none. It is there whole, or not at all.
+    ///
+    /// Blocks until that is done.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub fn restore(dir: &Path, options: &SledOptions, backup: &Backup) -> Result<(), RestoreError> {
+        restore::restore(dir, options, backup)
     }
 
     /// Commits what waits and lets go of all files; later calls answer [`Error::Unavailable`].

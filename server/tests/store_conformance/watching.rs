@@ -145,7 +145,14 @@ pub(crate) async fn a_watcher_that_lags_is_told_and_holds_nobody_up(fixture: &mu
         }
     }
     let after = done(&*store, [], [put("t/after", "")]).await;
-    assert_eq!(change(&mut watcher).await.0, after);
+    // What comes up to the revision of a page that is listed now is to be ignored.
+    let told = loop {
+        match next(&mut watcher).await {
+            Event::Change { revision, .. } if revision > last => break revision,
+            _ => {}
+        }
+    };
+    assert_eq!(told, after);
 }
 
 pub(crate) async fn a_watcher_after_a_restart_misses_nothing_silently(fixture: &mut impl Fixture) {

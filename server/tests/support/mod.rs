@@ -6,6 +6,7 @@
 )]
 #![allow(missing_docs, clippy::unwrap_used, reason = "for tests only")]
 
+pub mod cluster;
 pub mod repository;
 
 use std::path::Path;
@@ -114,7 +115,7 @@ impl Server {
         source: Option<proto::Source>,
         only_when_asked: bool,
     ) -> Self {
-        let config = Self::config(dir, forge);
+        let config = Self::config_in(dir, forge);
         Self::start_configured(dir, pins, config, source, only_when_asked).await
     }
 
@@ -203,7 +204,7 @@ impl Server {
         forge: Option<ForgeConfig>,
     ) -> Self {
         let source = forge.as_ref().map(|_| source("upper-constraints.txt"));
-        let config = Self::config(dir, forge);
+        let config = Self::config_in(dir, forge);
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let world = Self::world(&clock, 1, false);
         let app = App::start_beside(Arc::clone(store), &config, world).await;
@@ -211,7 +212,7 @@ impl Server {
         Self::set_up(app, clock, config, pins, source, false).await
     }
 
-    fn config(dir: &Path, forge: Option<ForgeConfig>) -> Config {
+    fn config_in(dir: &Path, forge: Option<ForgeConfig>) -> Config {
         Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.to_owned(),
@@ -281,6 +282,25 @@ impl Server {
             seed: seed + 1,
             only_when_asked,
         }
+    }
+
+    /// Stops the server, lets something be done with a changed configuration, and starts it on that.
+    pub async fn restart_on(
+        mut self,
+        change: impl FnOnce(&mut Config),
+        meanwhile: impl AsyncFnOnce(&Config),
+    ) -> Self {
+        self.app.stop().await;
+        change(&mut self.config);
+        meanwhile(&self.config).await;
+        self.seed += 1;
+        self.app = Self::app(&self.config, &self.clock, self.seed, self.only_when_asked).await;
+        self.channel = connect(&self.app).await;
+        self
+    }
+
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     pub async fn token(&self, name: &str, role: proto::Role, pin_set: &str) -> String {

@@ -98,6 +98,17 @@ impl Files {
         sync_dir(&self.0)
     }
 
+    /// Removes the note of how far a store that is no longer here was acknowledged.
+    pub(super) fn forget_high(&self) -> Result<(), Error> {
+        let path = self.high();
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &path, &cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Moves the new store into its place, durably.
     pub(super) fn adopt_new_store(&self) -> Result<(), Error> {
         let (from, to) = (self.new_store(), self.store());

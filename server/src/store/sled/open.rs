@@ -41,7 +41,7 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<(SledDisk, View)
     release_old_leases(disk, view)
 }
 
-fn check_free_space(files: &Files, options: &SledOptions) -> Result<(), Error> {
+pub(super) fn check_free_space(files: &Files, options: &SledOptions) -> Result<(), Error> {
     let (free, need) = (files.free_bytes()?, options.open_bytes_free_min);
     if free < need {
         return Err(Error::Unavailable(format!(
@@ -80,7 +80,11 @@ fn create(files: &Files, options: &SledOptions) -> Result<(), Error> {
     files.adopt_new_store()
 }
 
-fn open_sled(path: &Path, options: &SledOptions, deadline: Instant) -> Result<Db, Error> {
+pub(super) fn open_sled(
+    path: &Path,
+    options: &SledOptions,
+    deadline: Instant,
+) -> Result<Db, Error> {
     let config = sled::Config::new()
         .path(path)
         .segment_size(SEGMENT_BYTES)
@@ -101,7 +105,7 @@ fn is_still_locked(cause: &sled::Error) -> bool {
     matches!(cause, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"))
 }
 
-fn unreadable(cause: &sled::Error) -> Error {
+pub(super) fn unreadable(cause: &sled::Error) -> Error {
     Error::Unavailable(format!("sled could not open its file: {cause}"))
 }
 

@@ -156,7 +156,7 @@ async fn metrics(State(web): State<Web>) -> Response {
         revision: snapshot.revision,
         delivery: web
             .controller
-            .delivery(None, None, OVER, None)
+            .delivery(OVER)
             .by_pin_set
             .into_iter()
             .map(|(name, figures)| (name.to_string(), figures))

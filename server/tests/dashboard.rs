@@ -8,6 +8,8 @@ mod browser;
 #[path = "evidence/fleet.rs"]
 #[allow(dead_code, reason = "the evidence's tests use the rest")]
 mod fleet;
+#[path = "dashboard/forms.rs"]
+mod forms;
 #[path = "dashboard/http.rs"]
 mod http;
 #[path = "dashboard/looks.rs"]

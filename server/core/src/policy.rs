@@ -4,6 +4,7 @@ mod bump;
 mod overrides;
 mod pattern;
 mod strictest;
+pub mod words;
 
 use std::time::Duration;
 

@@ -23,18 +23,25 @@ use crate::controller::Controller;
 mod actions;
 mod assets;
 mod events;
+mod figures;
+mod imports;
 mod origin;
 mod pages;
 mod picture;
+mod pin_sets;
+mod policies;
 mod sessions;
 mod sign_in;
 mod signed;
+mod simulations;
 mod told;
+mod trials;
 mod views;
 
 use sessions::Sessions;
+use simulations::Simulations;
 
-/// Bytes of a form, at most.
+/// Bytes of a form, at most; of one with a file in it, see [`imports::BYTES_MAX`].
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
 /// What the dashboard has to know of the server around it.
@@ -51,6 +58,7 @@ pub struct Surroundings {
 pub(super) struct Dashboard {
     controller: Arc<Controller>,
     sessions: Arc<Sessions>,
+    simulations: Simulations,
     /// One for each page that may be told of changes at the same time.
     listeners: Arc<Semaphore>,
     stopping: CancellationToken,
@@ -66,6 +74,7 @@ impl Dashboard {
         Self {
             controller,
             sessions: Arc::default(),
+            simulations: Simulations::new(stopping.clone()),
             listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
             stopping,
             surroundings: Arc::new(surroundings),
@@ -88,13 +97,28 @@ pub(super) fn routes(dashboard: Dashboard) -> Router {
         .route("/rollouts", get(pages::rollouts))
         .route("/rollouts/{id}", get(pages::rollout))
         .route("/rollouts/{id}/{verb}", post(actions::act))
-        .route("/pin-sets/{pin_set}", get(pages::pin_set))
+        .route("/pin-sets/{pin_set}", get(pin_sets::pin_set))
+        .route("/pin-sets/{pin_set}/queue", get(pin_sets::queue))
+        .route("/pin-sets/{pin_set}/policy", get(policies::policy))
+        .route(
+            "/pin-sets/{pin_set}/start",
+            get(trials::form).post(trials::start),
+        )
+        .route("/pin-sets/{pin_set}/{verb}", post(pin_sets::act))
+        .route("/simulations/{key}", get(policies::picture))
+        .route("/figures", get(figures::figures))
         .route("/environments", get(pages::environment))
         .route("/decisions", get(pages::decisions))
         .route("/events", get(events::events))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .route(
+            "/pin-sets/{pin_set}/import",
+            get(imports::form)
+                .post(imports::import)
+                .layer(DefaultBodyLimit::max(imports::BYTES_MAX)),
+        )
         .layer(from_fn(never_kept))
         .layer(from_fn_with_state(dashboard.clone(), from_here))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(dashboard);
     pages
         .route("/static/{file}", get(assets::asset))

@@ -81,6 +81,18 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
             "environment",
             format!("/environments?id={environment}&package=requests"),
         ),
+        ("pin-set-whole", format!("/pin-sets/{OPENSTACK}")),
+        ("queue", "/pin-sets/busy/queue".to_owned()),
+        (
+            "policy",
+            format!("/pin-sets/{OPENSTACK}/policy?fleet=20&package=requests&to=3.0"),
+        ),
+        ("figures", "/figures".to_owned()),
+        (
+            "start",
+            format!("/pin-sets/{OPENSTACK}/start?candidates=six%3D%3D99.0"),
+        ),
+        ("import", format!("/pin-sets/{OPENSTACK}/import")),
         ("missing", "/rollouts/ro-0000000000000000".to_owned()),
     ];
     browser.go(&format!("{url}/sign-in?next=/")).await;
@@ -99,8 +111,14 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
     for (name, path) in &pages {
         browser.go(&format!("{url}{path}")).await;
         browser
-            .until("return document.getElementById('live').textContent === 'live' && document.documentElement.dataset.updates > 0")
+            .until("return document.getElementById('live').textContent === 'live' && (document.documentElement.dataset.updates > 0 || !!document.querySelector('[data-still]'))")
             .await;
+        if *name == "policy" {
+            // It is computed in the background, and comes without a reload.
+            browser
+                .until("const picture = document.querySelector('img.simulation'); return !!picture && picture.complete && picture.naturalWidth > 0")
+                .await;
+        }
         for (width, scheme) in [
             (1100, "light"),
             (1100, "dark"),

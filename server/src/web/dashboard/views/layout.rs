@@ -7,10 +7,11 @@ use crate::web::dashboard::assets;
 use crate::web::dashboard::signed::Signed;
 
 /// The places of the menu.
-const PLACES: [(&str, &str); 4] = [
+const PLACES: [(&str, &str); 5] = [
     ("/", "Overview"),
     ("/rollouts", "Rollouts"),
     ("/decisions", "Decisions"),
+    ("/figures", "Figures"),
     ("/environments", "Why this version?"),
 ];
 

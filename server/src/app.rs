@@ -20,6 +20,7 @@ use crate::loops::filing::Filing;
 use crate::loops::promotion::Promotion;
 use crate::loops::sources::Sources;
 use crate::metrics::{self, Metrics};
+use crate::oidc::{InvalidOidc, Provider};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
@@ -42,6 +43,9 @@ pub enum Error {
     /// A forge cannot be set up.
     #[error(transparent)]
     Forge(#[from] forge::ConfigError),
+    /// The identity provider cannot be set up.
+    #[error(transparent)]
+    Oidc(#[from] InvalidOidc),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -129,6 +133,8 @@ impl App {
                 .await
                 .map_err(|error| store::Error::Unavailable(error.to_string()))??,
         );
+        let oidc = config.oidc.clone().map(Provider::new).transpose()?;
+        let oidc = oidc.map(Arc::new);
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing, wake_sources) =
@@ -177,6 +183,7 @@ impl App {
         let surroundings = Surroundings {
             public_url: config.public_url.clone(),
             has_tls: tls.is_some(),
+            oidc,
         };
         let routes = web::routes(
             Arc::clone(&controller),

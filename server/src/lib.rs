@@ -9,6 +9,7 @@ pub mod demo;
 pub mod forge;
 pub mod loops;
 pub mod metrics;
+pub mod oidc;
 pub mod random;
 pub mod rpc;
 pub mod serve;

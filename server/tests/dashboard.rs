@@ -14,6 +14,10 @@ mod forms;
 mod http;
 #[path = "dashboard/looks.rs"]
 mod looks;
+#[path = "dashboard/people.rs"]
+mod people;
+#[path = "dashboard/stand_in.rs"]
+mod stand_in;
 #[path = "dashboard/story.rs"]
 mod story;
 #[path = "dashboard/watched.rs"]

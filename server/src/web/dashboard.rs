@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::PublicUrl;
 use crate::controller::Controller;
+use crate::oidc::Provider;
 
 mod actions;
 mod assets;
 mod events;
 mod figures;
 mod imports;
+mod oidc;
 mod origin;
 mod pages;
 mod picture;
@@ -38,6 +40,7 @@ mod told;
 mod trials;
 mod views;
 
+use oidc::Attempts;
 use sessions::Sessions;
 use simulations::Simulations;
 
@@ -51,6 +54,8 @@ pub struct Surroundings {
     pub public_url: Option<PublicUrl>,
     /// Whether this server does TLS itself.
     pub has_tls: bool,
+    /// With whom people sign in beside tokens, if with anybody; it takes a `public_url`.
+    pub oidc: Option<Arc<Provider>>,
 }
 
 /// What every page works on.
@@ -58,6 +63,7 @@ pub struct Surroundings {
 pub(super) struct Dashboard {
     controller: Arc<Controller>,
     sessions: Arc<Sessions>,
+    attempts: Arc<Attempts>,
     simulations: Simulations,
     /// One for each page that may be told of changes at the same time.
     listeners: Arc<Semaphore>,
@@ -74,6 +80,7 @@ impl Dashboard {
         Self {
             controller,
             sessions: Arc::default(),
+            attempts: Arc::default(),
             simulations: Simulations::new(stopping.clone()),
             listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
             stopping,
@@ -93,6 +100,8 @@ pub(super) fn routes(dashboard: Dashboard) -> Router {
     let pages = Router::new()
         .route("/", get(pages::front))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(oidc::begin))
+        .route("/sign-in/oidc/callback", get(oidc::back))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/rollouts", get(pages::rollouts))
         .route("/rollouts/{id}", get(pages::rollout))

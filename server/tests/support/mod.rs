@@ -114,11 +114,28 @@ impl Server {
         only_when_asked: bool,
     ) -> Self {
         let config = Config {
+            forges: forge.into_iter().collect(),
+            ..Self::config(dir)
+        };
+        Self::start_configured(config, pins, source, only_when_asked).await
+    }
+
+    /// On a free port, with its state in `dir`.
+    pub fn config(dir: &Path) -> Config {
+        Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: dir.to_owned(),
-            forges: forge.into_iter().collect(),
             ..Config::default()
-        };
+        }
+    }
+
+    /// The same, with any configuration.
+    pub async fn start_configured(
+        config: Config,
+        pins: &str,
+        source: Option<proto::Source>,
+        only_when_asked: bool,
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let app = Self::app(&config, &clock, 1, only_when_asked).await;
         let admin = app.first_admin.clone().expect("a new directory");

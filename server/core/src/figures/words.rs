@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn spreads_are_told_by_what_is_known_of_them() {
-        let hours = |hours| Some(Duration::from_secs(hours * 3600));
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
         let spread = |median, p90, unknown| Spread {
             median,
             p90,

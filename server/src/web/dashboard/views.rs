@@ -20,7 +20,7 @@ pub(super) use decisions::{DecisionsPage, decisions};
 pub(super) use environment::{EnvironmentPage, environment};
 pub(super) use figures::{FiguresPage, figures};
 pub(super) use import::{ImportPage, import, imported_in_words};
-pub(super) use layout::{for_machines, layout, sign_in, unauthenticated};
+pub(super) use layout::{come_in, for_machines, layout, sign_in, unauthenticated};
 pub(super) use overview::{OpenRollout, Overview, overview, rollouts};
 pub(super) use pin_set::{Block, PinSetPage, pin_set};
 pub(super) use policy::{PolicyPage, policy};

@@ -178,7 +178,7 @@ fn keep_first_admin(config: &Config, secret: &str) -> std::io::Result<std::path:
     Ok(path)
 }
 
-async fn asked_to_stop() {
+pub(crate) async fn asked_to_stop() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {

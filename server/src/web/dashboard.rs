@@ -106,6 +106,7 @@ pub(super) fn routes(dashboard: Dashboard) -> Router {
         .route("/rollouts", get(pages::rollouts))
         .route("/rollouts/{id}", get(pages::rollout))
         .route("/rollouts/{id}/{verb}", post(actions::act))
+        .route("/pin-sets", post(pin_sets::create))
         .route("/pin-sets/{pin_set}", get(pin_sets::pin_set))
         .route("/pin-sets/{pin_set}/queue", get(pin_sets::queue))
         .route("/pin-sets/{pin_set}/policy", get(policies::policy))

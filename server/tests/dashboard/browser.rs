@@ -146,16 +146,21 @@ impl Browser {
 
     /// Keeps a picture of the whole page in the folder that `PINION_SCREENSHOTS` names, if it names one.
     pub(crate) async fn keep(&self, name: &str) {
+        self.keep_picture(name, true).await;
+    }
+
+    /// The same of what is seen without scrolling.
+    pub(crate) async fn keep_view(&self, name: &str) {
+        self.keep_picture(name, false).await;
+    }
+
+    async fn keep_picture(&self, name: &str, is_whole: bool) {
         let Some(folder) = std::env::var_os("PINION_SCREENSHOTS").map(PathBuf::from) else {
             return;
         };
         std::fs::create_dir_all(&folder).unwrap();
-        let taken = self
-            .devtools(
-                "Page.captureScreenshot",
-                json!({ "captureBeyondViewport": true }),
-            )
-            .await;
+        let how = json!({ "captureBeyondViewport": is_whole });
+        let taken = self.devtools("Page.captureScreenshot", how).await;
         let picture = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }

@@ -384,3 +384,36 @@ async fn a_policy_is_told_and_simulated_in_the_background_with_a_picture() {
     );
     assert_eq!(visitor.get("/simulations/none.svg").await.status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_set_is_made_and_its_pins_are_imported_next() {
+    let dir = tempdir().unwrap();
+    let server = Server::start(dir.path(), "requests==1.0\n").await;
+    let manager = Visitor::signed_in(server.app.address, &server.manager).await;
+    let page = manager.get("/").await;
+    let form = |name| {
+        [
+            ("csrf", page.field("csrf")),
+            ("name", name),
+            ("ecosystem", "cargo"),
+        ]
+    };
+    let made = manager.post("/pin-sets", &form("crates"), "").await;
+    assert_eq!(made.header("location"), "/pin-sets/crates/import");
+    let shown = manager.get("/pin-sets/crates").await;
+    assert!(shown.body.contains("It has no pins yet."), "{}", shown.body);
+    assert_eq!(
+        manager.post("/pin-sets", &form("crates"), "").await.status,
+        409
+    );
+    assert_eq!(manager.post("/pin-sets", &form("No"), "").await.status, 400);
+    let viewer = signed_in(&server, "eve", proto::Role::Viewer).await;
+    let page = viewer.get("/").await;
+    assert!(!page.body.contains("Make a pin set"));
+    let form = [
+        ("csrf", page.field("csrf")),
+        ("name", "x"),
+        ("ecosystem", "cargo"),
+    ];
+    assert_eq!(viewer.post("/pin-sets", &form, "").await.status, 403);
+}

@@ -50,6 +50,51 @@ async fn faults(browser: &Browser, axe: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Of twelve open rollouts one is in trouble: which, why, who is affected, what happens next and how to stop it stand
+/// on the first page, where it is seen without scrolling.
+async fn five_questions(browser: &Browser, story: &Story) {
+    let card = format!("#card-{}", story.suspicious);
+    let answers = [
+        ("which", "h3", "Jinja2"),
+        ("why", "dd:nth-of-type(1)", "It may be harmful: "),
+        ("next", "dd:nth-of-type(2)", "it is rolled back by itself"),
+        ("who", "dd:nth-of-type(3)", " of 120 environments"),
+        ("stop", ".head a.end", "Stop"),
+    ];
+    for width in [1280, 390] {
+        browser.dress(width, "light").await;
+        browser.go(&story.server.url()).await;
+        let open = browser
+            .run("return document.querySelectorAll('.cards > .card').length")
+            .await;
+        assert_eq!(open, json!(12));
+        browser.until_says("h1", "1 rollout is in trouble").await;
+        for (question, selector, words) in answers {
+            let selector = format!("{card} {selector}");
+            browser.until_says(&selector, words).await;
+            let bottom = browser
+                .run(&format!(
+                    "return document.querySelector({}).getBoundingClientRect().bottom",
+                    json!(selector)
+                ))
+                .await;
+            let bottom = bottom.as_f64().unwrap();
+            assert!(bottom <= 900.0, "{question} ends at {bottom} on {width} px");
+        }
+    }
+    for (name, path) in [
+        ("overview", String::new()),
+        ("rollout", format!("/rollouts/{}", story.rolled_back)),
+    ] {
+        for scheme in ["light", "dark"] {
+            browser.dress(1100, scheme).await;
+            browser.go(&format!("{}{path}", story.server.url())).await;
+            browser.until_says("#live", "live").await;
+            browser.keep_view(&format!("readme-{name}-{scheme}")).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
     let Some(browser) = Browser::find().await else {
@@ -108,6 +153,7 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
         }
     }
     browser.sign_in(&url, &story.server.manager).await;
+    five_questions(&browser, &story).await;
     for (name, path) in &pages {
         browser.go(&format!("{url}{path}")).await;
         browser

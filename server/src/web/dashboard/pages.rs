@@ -94,6 +94,7 @@ async fn overview(dashboard: &Dashboard, signed: &Signed) -> Result<Response, Re
             .collect(),
         forges: controller.list_forges(caller)?,
         may_act: signed.may_act(),
+        csrf: signed.session.csrf.clone(),
     };
     let headline = page.headline();
     Ok(signed.page("Overview", &headline, views::overview(&page)))

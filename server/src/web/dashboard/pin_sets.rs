@@ -3,7 +3,9 @@
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::PinSetName;
+use pinion_core::policy::Policy;
 use pinion_core::time::Timestamp;
 use serde::Deserialize;
 
@@ -119,6 +121,42 @@ async fn queue_page(
     };
     let title = format!("Queue of {name}");
     Ok(signed.page(&title, "", views::queue(&page)))
+}
+
+/// A pin set that is to be made, as it was typed.
+#[derive(Debug, Deserialize)]
+pub(super) struct New {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    ecosystem: String,
+}
+
+/// Makes an empty pin set with the default policy.
+pub(super) async fn create(
+    State(dashboard): State<Dashboard>,
+    signed: Signed,
+    Form(new): Form<New>,
+) -> Response {
+    if !signed.has_sent(&new.csrf) {
+        return forged(&signed);
+    }
+    let made = async {
+        let ecosystem: Ecosystem = name("ecosystem", &new.ecosystem)?;
+        let name: PinSetName = name("name", &new.name)?;
+        let policy = Policy::default();
+        dashboard
+            .controller
+            .create_pin_set(&signed.caller, &name, ecosystem, policy, None)
+            .await?;
+        Ok(name)
+    };
+    match made.await {
+        Ok(name) => Redirect::to(&format!("/pin-sets/{name}/import")).into_response(),
+        Err(refusal) => signed.refused(&refusal),
+    }
 }
 
 /// A form of a pin set that was sent.

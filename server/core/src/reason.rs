@@ -469,7 +469,7 @@ impl fmt::Display for Reason {
                     Some(until) => format!("until {until}"),
                     None => "until somebody takes that away".to_owned(),
                 };
-                write!(f, "{by} froze the pin set {until}{}", said(words))
+                write!(f, "the pin set is frozen by {by} {until}{}", said(words))
             }
             Self::PinSetUnfrozen { words } => {
                 write!(f, "the freeze of the pin set was taken away{}", said(words))
@@ -671,7 +671,7 @@ impl fmt::Display for Reason {
             Self::EvidenceUnreadable { cause } => write!(f, "its evidence cannot be read: {cause}"),
             Self::Halted { by } => write!(
                 f,
-                "{by} paused it; the cohort keeps the candidate until it is resumed or stopped"
+                "paused by {by}; the cohort keeps the candidate until it is resumed or stopped"
             ),
             Self::Frozen { cause } => write!(
                 f,

@@ -269,7 +269,7 @@ async fn done(
     }
 }
 
-/// A moment that was typed, in UTC: as a browser gives it, or in full; none where nothing was typed.
+/// A moment that was typed, in UTC where it does not say otherwise; none where nothing was typed.
 pub(super) fn moment(field: &str, text: &str) -> Result<Option<Timestamp>, Refusal> {
     let text = text.trim();
     if text.is_empty() {
@@ -281,7 +281,7 @@ pub(super) fn moment(field: &str, text: &str) -> Result<Option<Timestamp>, Refus
     let at = parsed.map_err(|_| {
         Refusal::invalid(
             field,
-            format!("`{text}` is no moment; write it as 2026-12-01T08:00, in UTC"),
+            format!("`{text}` is no moment; write it as 2026-12-01 08:00, in UTC"),
         )
     })?;
     Ok(Some(Timestamp::from_unix_ms(at.as_millisecond())))
@@ -292,10 +292,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_taken_as_browsers_and_as_programs_write_them() {
+    fn moments_are_taken_as_people_and_as_programs_write_them() {
         let read = |text| moment("until", text).expect(text);
         assert_eq!(read(" "), None);
-        let at = read("2026-12-01T08:00").expect("a moment");
+        let at = read("2026-12-01 08:00").expect("a moment");
+        assert_eq!(read("2026-12-01T08:00"), Some(at));
         assert_eq!(at.to_string(), "2026-12-01 08:00 UTC");
         assert_eq!(read("2026-12-01T08:00:00Z"), Some(at));
         assert_eq!(read("2026-12-01T09:00:00+01:00"), Some(at));

@@ -76,8 +76,8 @@ impl Shown<'_> {
                     } @else {
                         p { "No share of any rollout here is raised, and none completes. Harm is rolled back as ever, and people stop what they want." }
                         div {
-                            label for="until" { "Until " span.hint { "UTC; empty: until it is unfrozen" } }
-                            input #until type="datetime-local" name="until" value=(form.map(|form| form.until.as_str()).unwrap_or_default());
+                            label for="until" { "Until " span.hint { "as 2026-12-01 08:00, UTC; empty: until it is unfrozen" } }
+                            input #until name="until" maxlength="40" autocomplete="off" spellcheck="false" value=(form.map(|form| form.until.as_str()).unwrap_or_default());
                         }
                     }
                     (reason(name, form, !is_frozen))

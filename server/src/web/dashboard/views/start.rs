@@ -57,8 +57,8 @@ fn form(page: &StartPage) -> Markup {
                     aria-describedby=[page.fault.as_ref().map(|_| "fault")] { (page.candidates) }
             }
             div {
-                label for="published" { "Published " span.hint { "UTC; policies with a minimum age ask" } }
-                input #published type="datetime-local" name="published" value=(page.published);
+                label for="published" { "Published " span.hint { "as 2026-11-24 09:30, UTC; policies with a minimum age ask" } }
+                input #published name="published" value=(page.published) maxlength="40" autocomplete="off" spellcheck="false";
             }
             div {
                 label for="requires" { "What a version needs " span.hint { "as MarkupSafe: Jinja2>=3, one a line; may be empty" } }

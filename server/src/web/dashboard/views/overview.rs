@@ -178,7 +178,8 @@ fn card(open: &OpenRollout, may_act: bool) -> Markup {
                 span.share-words { (rollout.share()) }
             }
             (facts([
-                ("Why", words(told.why())),
+                // Of what goes as planned, what happens next says why.
+                ("Why", if health == Health::OnCourse { nothing() } else { words(told.why()) }),
                 ("Next", words(told.next())),
                 ("Who has it", words(who(&open.exposure))),
                 ("Failed", failed(told)),

@@ -89,13 +89,7 @@ impl TryFrom<String> for PublicUrl {
         let Ok(mut url) = Url::parse(&text) else {
             return Err(InvalidPublicUrl::NoUrl(text));
         };
-        let is_loopback = match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(url.host())) {
             return Err(InvalidPublicUrl::Plaintext(text));
         }
         let has_user = !url.username().is_empty() || url.password().is_some();
@@ -106,6 +100,16 @@ impl TryFrom<String> for PublicUrl {
             url.set_path(&format!("{}/", url.path()));
         }
         Ok(Self(url))
+    }
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback<S: AsRef<str>>(host: Option<url::Host<S>>) -> bool {
+    match host {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name.as_ref() == "localhost",
+        None => false,
     }
 }
 

@@ -325,11 +325,12 @@ async fn a_filed_change_leads_to_the_page_of_its_rollout() {
     let config = Config {
         forges: vec![ForgeConfig::git(FORGE.parse().unwrap(), &url)],
         public_url: Some(PublicUrl::try_from(place).unwrap()),
-        ..Server::config(&dir.path().join("data"))
+        ..Config::default()
     };
+    let data = dir.path().join("data");
     let pins = "requests==1.0\nsix==1.0\n";
     let file = Some(source("upper-constraints.txt"));
-    let server = Server::start_configured(config, pins, file, false).await;
+    let server = Server::start_configured(&data, pins, config, file, false).await;
     let (id, filed) = filed(&server).await;
     let message = git(
         &dir.path().join("pins.git"),

@@ -6,6 +6,7 @@ use pinion_core::name::PinSetName;
 use serde::Deserialize;
 use url::Url;
 
+use crate::config::is_loopback;
 use crate::store::records::Role;
 
 /// A provider, and what its people may do.
@@ -109,13 +110,7 @@ impl OidcConfig {
 
 /// Whether secrets may be sent there.
 pub(super) fn is_safe(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url.host()))
 }
 
 fn default_name() -> String {

@@ -28,13 +28,13 @@ fn config(dir: &Path, issuer: &str, public_url: &str) -> Config {
     Config {
         public_url: Some(PublicUrl::try_from(public_url.to_owned()).unwrap()),
         oidc: Some(oidc),
-        ..Server::config(&dir.join("data"))
+        ..Config::default()
     }
 }
 
 async fn server(dir: &Path, issuer: &str) -> Server {
     let config = config(dir, issuer, "http://127.0.0.1:1");
-    Server::start_configured(config, "requests==1.0\n", None, false).await
+    Server::start_configured(&dir.join("data"), "requests==1.0\n", config, None, false).await
 }
 
 /// A browser that was sent to the provider, and where.
@@ -250,7 +250,14 @@ async fn a_person_signs_in_at_a_real_provider_in_a_real_browser() {
     let dir = tempdir().unwrap();
     let mut config = config(dir.path(), &issuer, &url);
     config.listen.set_port(port);
-    let server = Server::start_configured(config, "requests==1.0\n", None, false).await;
+    let server = Server::start_configured(
+        &dir.path().join("data"),
+        "requests==1.0\n",
+        config,
+        None,
+        false,
+    )
+    .await;
     let id = server.start_rollout("requests", "2.0").await.unwrap().id;
     for (name, expected) in [
         (

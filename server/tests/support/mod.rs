@@ -115,27 +115,28 @@ impl Server {
     ) -> Self {
         let config = Config {
             forges: forge.into_iter().collect(),
-            ..Self::config(dir)
-        };
-        Self::start_configured(config, pins, source, only_when_asked).await
-    }
-
-    /// On a free port, with its state in `dir`.
-    pub fn config(dir: &Path) -> Config {
-        Config {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: dir.to_owned(),
             ..Config::default()
-        }
+        };
+        Self::start_configured(dir, pins, config, source, only_when_asked).await
     }
 
-    /// The same, with any configuration.
+    /// The same, with any configuration; on a free port, unless it names another one than servers have by default.
     pub async fn start_configured(
-        config: Config,
+        dir: &Path,
         pins: &str,
+        config: Config,
         source: Option<proto::Source>,
         only_when_asked: bool,
     ) -> Self {
+        let listen = match config.listen == Config::default().listen {
+            true => std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            false => config.listen,
+        };
+        let config = Config {
+            listen,
+            data_dir: dir.to_owned(),
+            ..config
+        };
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let app = Self::app(&config, &clock, 1, only_when_asked).await;
         let admin = app.first_admin.clone().expect("a new directory");

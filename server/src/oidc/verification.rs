@@ -103,3 +103,74 @@ impl Verifier<Vec<u8>> for Checked {
         verified.map_err(|_| signature::Error::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use by_ring::KeyPair as _;
+    use ring::rand::SystemRandom;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pair() -> by_ring::EcdsaKeyPair {
+        let (algorithm, random) = (
+            &by_ring::ECDSA_P256_SHA256_FIXED_SIGNING,
+            SystemRandom::new(),
+        );
+        let document =
+            by_ring::EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a key pair");
+        by_ring::EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random)
+            .expect("a key pair")
+    }
+
+    fn published(pair: &by_ring::EcdsaKeyPair, more: serde_json::Value) -> Jwk {
+        let point = pair.public_key().as_ref();
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let mut key = json!({ "kty": "EC", "crv": "P-256", "x": part(&point[1..33]), "y": part(&point[33..]) });
+        for (name, value) in more.as_object().expect("an object") {
+            key[name] = value.clone();
+        }
+        serde_json::from_value(key).expect("a key")
+    }
+
+    #[test]
+    fn a_key_is_for_the_algorithm_and_the_use_that_it_names() {
+        let pair = pair();
+        let key = |more| published(&pair, more);
+        for fits in [
+            json!({}),
+            json!({ "alg": "ES256" }),
+            json!({ "use": "sig" }),
+        ] {
+            assert!(is_for(&key(fits.clone()), Algorithm::ES256), "{fits}");
+        }
+        for wrong in [
+            json!({ "alg": "ES384" }),
+            json!({ "alg": "RS256" }),
+            json!({ "use": "enc" }),
+        ] {
+            assert!(!is_for(&key(wrong.clone()), Algorithm::ES256), "{wrong}");
+        }
+        assert!(!is_for(&key(json!({})), Algorithm::RS256));
+        assert!(!is_for(&key(json!({})), Algorithm::HS256));
+    }
+
+    #[test]
+    fn a_signature_is_of_one_message_and_of_one_key() {
+        let (own, other) = (pair(), pair());
+        let signed = own.sign(&SystemRandom::new(), b"message").expect("signs");
+        let signature = signed.as_ref().to_vec();
+        let verifies = |pair: &by_ring::EcdsaKeyPair, message: &[u8]| {
+            let key = DecodingKey::from_jwk(&published(pair, json!({}))).expect("a key");
+            let checked = verifier(&Algorithm::ES256, &key).expect("a verifier");
+            checked.verify(message, &signature).is_ok()
+        };
+        assert!(verifies(&own, b"message"));
+        assert!(!verifies(&own, b"another") && !verifies(&other, b"message"));
+        let key = DecodingKey::from_secret(b"secret");
+        assert!(verifier(&Algorithm::HS256, &key).is_err());
+        assert!(verifier(&Algorithm::ES256, &key).is_err());
+    }
+}

@@ -170,7 +170,7 @@ fn over_time(page: &FiguresPage) -> Markup {
                     rect.good x=(number(x + step * 0.1)) y=(number(ground - good)) width=(width) height=(number(good)) {}
                     rect.bad x=(number(x + step * 0.1)) y=(number(ground - good - bad)) width=(width) height=(number(bad)) {}
                     @if place % each == 0 {
-                        text x=(number(x)) y=(number(HEIGHT - 6.0)) { (day(place)) }
+                        text class={ "day" @if place / each % 2 == 1 { " odd" } } x=(number(x)) y=(number(HEIGHT - 6.0)) { (day(place)) }
                     }
                 }
             }

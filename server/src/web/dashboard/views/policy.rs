@@ -60,7 +60,8 @@ pub(in crate::web::dashboard) fn policy(page: &PolicyPage) -> Markup {
 
 /// Rules and what they say.
 pub(super) fn rules(told: Vec<Told>) -> Markup {
-    facts(told.into_iter().map(|(name, text)| (name, words(text))))
+    let told = told.into_iter().map(|(name, text)| (name, words(text)));
+    html! { div.rules { (facts(told)) } }
 }
 
 fn candidate_form(page: &PolicyPage) -> Markup {
@@ -162,7 +163,10 @@ fn compared(page: &PolicyPage, comparison: &Comparison) -> Markup {
     ];
     html! {
         figure #simulated {
-            img.simulation src={ "/simulations/" (page.key) ".svg" } alt="the picture of the table below: for each candidate and way, what became of the rollouts and how many environments were harmed";
+            @let picture = format!("/simulations/{}.svg", page.key);
+            a href=(picture) {
+                img.simulation src=(picture) alt="the picture of the table below, large: for each candidate and way, what became of the rollouts and how many environments were harmed";
+            }
         }
         p.small {
             "A harmless candidate is promised to be rolled back in at most " (percent(comparison.alpha, 2)) " of the rollouts. "

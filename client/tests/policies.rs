@@ -127,7 +127,10 @@ async fn what_holds_for_a_candidate_is_shown_before_it_is_started() {
     let shown = place.i("policy show mine").await;
     assert_has(
         &shown,
-        &["override: oslo.* bake 1 d", "override: every package; major"],
+        &[
+            "override: oslo.* bake 1 d",
+            "override: every package; major",
+        ],
     );
     let line = "policy show mine --package oslo.config --to 2.0 --package six --to 1.0.1";
     assert_has(

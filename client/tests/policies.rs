@@ -127,7 +127,10 @@ async fn what_holds_for_a_candidate_is_shown_before_it_is_started() {
     let shown = place.i("policy show mine").await;
     assert_has(
         &shown,
-        &["override: oslo.* bake 1d", "override: every package; major"],
+        &[
+            "override: oslo.* bake 1 d",
+            "override: every package; major",
+        ],
     );
     let line = "policy show mine --package oslo.config --to 2.0 --package six --to 1.0.1";
     assert_has(
@@ -135,7 +138,7 @@ async fn what_holds_for_a_candidate_is_shown_before_it_is_started() {
         &[
             "oslo.config 1.0 -> 2.0: major, overrides 1, 2 match",
             "six 1.0 -> 1.0.1: patch, no override matches",
-            "bake 1d",
+            "bake 1 d",
             "approvals 2 of release managers and admins",
         ],
     );

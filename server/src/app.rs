@@ -14,6 +14,7 @@ use crate::controller::{Controller, Refusal};
 use crate::forge::{self, Registry};
 use crate::metrics;
 use crate::notice::{self, Routes};
+use crate::oidc::{InvalidOidc, Provider};
 use crate::random::{Random, SystemRandom};
 use crate::rpc;
 use crate::serve::{self, TlsError};
@@ -37,6 +38,9 @@ pub enum Error {
     /// A route of notices is configured wrongly.
     #[error(transparent)]
     Notice(#[from] notice::ConfigError),
+    /// The identity provider cannot be set up.
+    #[error(transparent)]
+    Oidc(#[from] InvalidOidc),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -148,6 +152,8 @@ impl App {
             .map(|tls| serve::tls(&tls.certificate, &tls.key))
             .transpose()?;
         let routes = Routes::open(&config.routes)?;
+        let oidc = config.oidc.clone().map(Provider::new).transpose()?;
+        let oidc = oidc.map(Arc::new);
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
         let mut worker = Worker::start(home, forges, routes, config, world).await?;
         let controller = Arc::clone(&worker.controller);
@@ -168,6 +174,7 @@ impl App {
         let surroundings = Surroundings {
             public_url: config.public_url.clone(),
             has_tls: tls.is_some(),
+            oidc,
         };
         let routes = web::routes(
             Arc::clone(&controller),

@@ -86,6 +86,9 @@ pub struct Demo {
     /// Simulated environments.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(50..=5000))]
     pub environments: u32,
+    /// Goes on serving its dashboard, with everything that was played, until it is interrupted.
+    #[arg(long)]
+    pub stay: bool,
     /// Leaves the server's directory and the repository behind, there.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::forge::ForgeConfig;
 use crate::notice::RouteConfig;
+use crate::oidc::{InvalidOidc, OidcConfig};
 use crate::store::engine::EngineOptions;
 use crate::store::etcd::InvalidOptions;
 use crate::telemetry::LogFormat;
@@ -26,6 +27,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Where people reach this server with a browser, such as `https://pinion.example.org`: what is filed links there.
     pub public_url: Option<PublicUrl>,
+    /// With whom people sign in to the dashboard beside tokens; it takes `public_url`.
+    pub oidc: Option<OidcConfig>,
     /// How logs look. Default: text.
     pub log_format: LogFormat,
     /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
@@ -58,6 +61,7 @@ impl Default for Config {
             allow_plaintext: false,
             tls: None,
             public_url: None,
+            oidc: None,
             log_format: LogFormat::Text,
             follow_interval_s: 60,
             store: EngineOptions::Sled {},
@@ -162,6 +166,9 @@ pub enum Error {
          set `[tls]`, or `--allow-plaintext` where something in front of piniond does TLS"
     )]
     Plaintext(SocketAddr),
+    /// The identity provider makes no sense.
+    #[error(transparent)]
+    Oidc(#[from] InvalidOidc),
     /// Files would be read too often, or hardly ever.
     #[error("`follow_interval_s` is {0}; use 5 to 86400")]
     FollowInterval(u64),
@@ -193,6 +200,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
             return Err(Error::Plaintext(self.listen));
+        }
+        if let Some(oidc) = &self.oidc {
+            oidc.validate()?;
+            if self.public_url.is_none() {
+                return Err(InvalidOidc::NoPublicUrl.into());
+            }
         }
         if !(5..=86_400).contains(&self.follow_interval_s) {
             return Err(Error::FollowInterval(self.follow_interval_s));
@@ -241,6 +254,8 @@ mod tests {
         }
         assert!(matches!(config.store, EngineOptions::Etcd(_)));
         config.validate().expect("it makes sense");
+        let oidc = config.oidc.as_ref().expect("an identity provider");
+        assert!(oidc.validate().is_ok() && oidc.roles.len() > 1);
     }
 
     #[test]

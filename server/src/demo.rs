@@ -84,7 +84,10 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
         is_simulated: true,
     };
     let app = App::start(&config(&dir, &repository), world).await?;
-    let result = play(demo, &app, &clock, &repository, started).await;
+    let mut result = play(demo, &app, &clock, &repository, started).await;
+    if demo.stay && result.is_ok() {
+        result = stay(&app, &clock).await;
+    }
     app.stop().await;
     if demo.keep.is_some() {
         eprintln!(
@@ -93,6 +96,25 @@ pub async fn run(demo: &Demo) -> Result<(), Error> {
         );
     }
     result
+}
+
+/// Serves on: time passes as it does, and what people do in the dashboard is carried out.
+async fn stay(app: &App, clock: &ManualClock) -> Result<(), Error> {
+    const SECOND: Duration = Duration::from_secs(1);
+    println!(
+        "The dashboard stays at http://{}/ until Ctrl-C.",
+        app.address
+    );
+    let mut stop = std::pin::pin!(crate::asked_to_stop());
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = tokio::time::sleep(SECOND) => {
+                clock.advance(SECOND);
+                app.controller.tick().await;
+            }
+        }
+    }
 }
 
 fn config(dir: &Path, repository: &Repository) -> Config {
@@ -124,6 +146,13 @@ async fn play(
         "piniond runs on {url}, with its state and a git repository in a temporary folder."
     ));
     screen.say(&format!("{imported} real pins imported: OpenStack's upper-constraints.txt, with the Flask stack of February 2022."));
+
+    if demo.stay {
+        screen.say(&format!(
+            "Watch in a browser: {url}/ with the token {}",
+            manager.token()
+        ));
+    }
 
     let join = screen.progress("environments join", u64::from(demo.environments));
     let mut fleet = Fleet::join(&url, manager.enrolment_token(), demo, clock.now(), &join).await?;

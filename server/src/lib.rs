@@ -11,6 +11,7 @@ pub mod forge;
 pub mod loops;
 pub mod metrics;
 pub mod notice;
+pub mod oidc;
 pub mod random;
 pub mod rpc;
 mod secret;
@@ -221,7 +222,7 @@ fn keep_first_admin(config: &Config, secret: &str) -> std::io::Result<std::path:
     Ok(path)
 }
 
-async fn asked_to_stop() {
+pub(crate) async fn asked_to_stop() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {

@@ -181,7 +181,7 @@ async fn metrics(State(web): State<Web>) -> Response {
         servers: snapshot.servers().count(),
         delivery: web
             .controller
-            .delivery(None, None, OVER, None)
+            .delivery(OVER)
             .by_pin_set
             .into_iter()
             .map(|(name, figures)| (name.to_string(), figures))

@@ -1,7 +1,9 @@
 //! The README's first command: a good version completes, a famous bad one is rolled back and filed.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
 
 fn demo(seed: &str) -> (Output, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_piniond"))
@@ -45,4 +47,46 @@ fn it_ends_with_one_complete_one_rolled_back_and_the_filed_commit_and_repeats_wi
         story(&again),
         "the same seed tells the same story"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn it_stays_for_whoever_looks_at_its_dashboard_until_it_is_interrupted() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_piniond"))
+        .args(["demo", "--stay", "--environments", "200", "--seed", "11"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut line_with = |words: &str| {
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(words)));
+        line.expect("the line").unwrap()
+    };
+    let told = line_with("Watch in a browser: ");
+    let (url, token) = told.split_once("/ with the token ").unwrap();
+    let address = url.split_once("http://").unwrap().1.to_owned();
+    line_with("The dashboard stays at ");
+    let ask = |request: String| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let form = format!("token={}", token.trim());
+    let signed = ask(format!(
+        "POST /sign-in HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    ));
+    let cookie = signed.split_once("set-cookie: ").unwrap().1;
+    let cookie = cookie.split(';').next().unwrap();
+    let page = ask(format!(
+        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\naccept: text/html\r\ncookie: {cookie}\r\n\r\n"
+    ));
+    assert!(page.contains("MarkupSafe 2.0.1 -&gt; 2.1.0"), "{page}");
+    let interrupted = Command::new("kill")
+        .args(["-INT", &demo.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    assert!(demo.wait().unwrap().success());
 }

@@ -6,6 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pinion_proto::v1 as proto;
+use pinion_server::config::{Config, PublicUrl};
 use pinion_server::forge::ForgeConfig;
 use support::repository::{FILE, branches, git, merge_file, repository};
 use support::{DAY, FORGE, HOUR, Server, source, with_token};
@@ -314,6 +315,29 @@ async fn a_project_words_the_subject_and_adds_its_trailers() {
         "{trailers}"
     );
     assert!(trailers.contains("Reverts-Pin: requests 2.0"), "{trailers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filed_change_leads_to_the_page_of_its_rollout() {
+    let dir = tempdir().unwrap();
+    let url = repository(dir.path());
+    let place = "https://pinion.example.org/staging".to_owned();
+    let config = Config {
+        forges: vec![ForgeConfig::git(FORGE.parse().unwrap(), &url)],
+        public_url: Some(PublicUrl::try_from(place).unwrap()),
+        ..Config::default()
+    };
+    let data = dir.path().join("data");
+    let pins = "requests==1.0\nsix==1.0\n";
+    let file = Some(source("upper-constraints.txt"));
+    let server = Server::start_configured(&data, pins, config, file, false).await;
+    let (id, filed) = filed(&server).await;
+    let message = git(
+        &dir.path().join("pins.git"),
+        &["log", "-1", "--format=%B", &filed.branch],
+    );
+    let link = format!("https://pinion.example.org/staging/rollouts/{id}");
+    assert!(message.contains(&link), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use pinion_client::v1;
+use pinion_core::pin::split_need;
 
 use crate::args::release::{
     CreatePinSet, Ecosystem, ImportPins, PinSet, Queue, QueueStep, Source, UpdatePinSet,
@@ -149,14 +150,12 @@ async fn queue(session: &Session, args: Queue) -> Result<(), Failure> {
 
 /// Reads `PACKAGE: NEEDS`, such as `MarkupSafe: Jinja2>=3`; the server knows what is a range.
 pub(super) fn requirements(texts: &[String]) -> Result<Vec<v1::Requirement>, Failure> {
-    let requirement = |text: &String| match text.split_once(':') {
-        Some((package, needs)) if !package.trim().is_empty() && !needs.trim().is_empty() => {
-            Ok(v1::Requirement {
-                package: package.trim().to_owned(),
-                needs: needs.trim().to_owned(),
-            })
-        }
-        _ => Err(
+    let requirement = |text: &String| match split_need(text) {
+        Some((package, needs)) => Ok(v1::Requirement {
+            package: package.to_owned(),
+            needs: needs.to_owned(),
+        }),
+        None => Err(
             Failure::new(Exit::Invalid, format!("`{text}` is no requirement"))
                 .next("write it as \"PACKAGE: NEEDS\", such as \"MarkupSafe: Jinja2>=3\""),
         ),

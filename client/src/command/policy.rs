@@ -1,7 +1,6 @@
 //! `pinion policy`: check a policy file and simulate what it would do, for which no server is asked; and show what holds.
 
 mod monte_carlo;
-mod plot;
 mod report;
 mod simulate;
 

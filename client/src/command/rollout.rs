@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pinion_client::{Connection, v1};
+use pinion_core::pin::split_candidate;
 
 use crate::args::release::{ChangeRollout, Rollout, StartRollout};
 use crate::exit::Exit;
@@ -393,20 +394,14 @@ fn candidate(
     text: &str,
     publish_time: Option<prost_types::Timestamp>,
 ) -> Result<v1::Candidate, Failure> {
-    let (exact, marker) = text.split_once(';').unwrap_or((text, ""));
-    let parts = exact.split_once("==");
-    let parts =
-        parts.map(|(package, version)| (package.trim(), version.trim_start_matches('=').trim()));
-    match parts {
-        Some((package, version)) if !package.is_empty() && !version.is_empty() => {
-            Ok(v1::Candidate {
-                package: package.to_owned(),
-                version: version.to_owned(),
-                marker: marker.trim().to_owned(),
-                publish_time,
-            })
-        }
-        _ => Err(
+    match split_candidate(text) {
+        Some((package, version, marker)) => Ok(v1::Candidate {
+            package: package.to_owned(),
+            version: version.to_owned(),
+            marker: marker.to_owned(),
+            publish_time,
+        }),
+        None => Err(
             Failure::new(Exit::Invalid, format!("`{text}` is no candidate"))
                 .next("write it as PACKAGE==VERSION, such as requests==2.32.0"),
         ),

@@ -1,8 +1,9 @@
 //! Rollouts: a line, a row, a page; and what was decided.
 
 use pinion_client::v1::{self, RolloutState};
+use pinion_core::evidence::HarmBounds;
+use pinion_core::evidence::words::{failures_of, harm_in_words};
 use pinion_core::numbers::ratio;
-use pinion_core::reason::points;
 
 use crate::table::Table;
 use crate::terminal::clean;
@@ -229,6 +230,7 @@ fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
         (total, now) if now.is_empty() => total,
         (total, now) => format!("{total}; in this epoch {now}"),
     };
+    let harm = evidence.harm.as_ref().map(bounds);
     vec![
         (
             "exposed",
@@ -246,8 +248,11 @@ fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
             "  failed by",
             by_category(&evidence.control_failed_by_category),
         ),
-        ("harm", harm(evidence.harm.as_ref())),
-        ("for all", for_all(evidence.harm.as_ref())),
+        ("harm", harm_in_words(harm.as_ref())),
+        (
+            "for all",
+            harm.map(|harm| harm.for_everybody()).unwrap_or_default(),
+        ),
         (
             "evidence",
             format!("{} of harm", against_threshold(evidence)),
@@ -257,38 +262,12 @@ fn evidence_facts(evidence: &v1::Evidence) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Where the average harm lies, in words.
-fn harm(harm: Option<&v1::HarmBounds>) -> String {
-    let Some(harm) = harm else {
-        return "not known yet".to_owned();
-    };
-    match (harm.lower > -1.0, harm.upper < 1.0) {
-        (true, true) => format!("between {} and {}", points(harm.lower), points(harm.upper)),
-        (true, false) => format!("{} or more; no size is excluded", points(harm.lower)),
-        (false, true) => format!("none shown; up to {} is not excluded", points(harm.upper)),
-        (false, false) => "none shown; no size is excluded yet".to_owned(),
-    }
-}
-
-/// What it takes until everybody gets the candidate.
-fn for_all(harm: Option<&v1::HarmBounds>) -> String {
-    let Some(harm) = harm else {
-        return String::new();
-    };
-    let margin = points(harm.margin);
-    match harm.upper <= harm.margin * (1.0 + 1e-9) {
-        true => format!("harm of {margin} or more is excluded, so it may go past 50 %"),
-        false => format!("harm of {margin} or more must be excluded before everybody gets it"),
-    }
-}
-
-/// A target as what it is about.
-fn failures(target: &str) -> String {
-    match target {
-        "any" => "failures of any kind".to_owned(),
-        // Other targets than categories are several words, such as "on linux".
-        _ if target.contains(' ') => format!("failures {target}"),
-        category => format!("{category} failures"),
+/// Where the average harm lies.
+fn bounds(harm: &v1::HarmBounds) -> HarmBounds {
+    HarmBounds {
+        lower: harm.lower,
+        upper: harm.upper,
+        margin: harm.margin,
     }
 }
 
@@ -301,7 +280,7 @@ fn detector(detector: Option<&v1::Detector>) -> String {
     match detector.log_evidence > 0.0 {
         true => format!(
             "{odds}, most of it about {}; {threshold}",
-            failures(&detector.leading_target)
+            failures_of(&detector.leading_target)
         ),
         false => format!("{odds}; {threshold}"),
     }

@@ -14,7 +14,7 @@ fn a_policy_is_checked_without_a_server() {
     assert!(out.contains("10 %, 50 %") && out.contains("0.01"), "{out}");
     // What the file leaves out is shown as it will be.
     assert!(
-        out.contains("8h") && out.contains("Mon Tue Wed Thu Fri"),
+        out.contains("8 h") && out.contains("Mon Tue Wed Thu Fri"),
         "{out}"
     );
     assert!(err.contains("`policy.toml` is a policy"), "{err}");

@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(wait.action, Action::Wait);
         assert_eq!(
             wait.reason.to_string(),
-            "bob froze the pin set until 2024-03-05 13:00 UTC: incident"
+            "the pin set is frozen by bob until 2024-03-05 13:00 UTC: incident"
         );
         assert!(matches!(
             decided(&rollout, Some(&freeze), until).action,

@@ -7,6 +7,7 @@ mod cell;
 mod digest;
 mod epoch;
 mod totals;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 

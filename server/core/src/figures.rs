@@ -4,6 +4,8 @@
 //! After the four keys of Forsgren, Humble and Kim, Accelerate (2018). What is not known counts nowhere, and how often
 //! that was is told beside each figure.
 
+pub mod words;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

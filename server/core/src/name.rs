@@ -79,6 +79,12 @@ macro_rules! name {
     };
 }
 
+fn is_person(text: &str) -> bool {
+    let name = text.strip_prefix("oidc:").unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'`<>/\\,;".contains(&byte);
+    (1..=200).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
 fn is_plain(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text
@@ -118,8 +124,10 @@ name!(
     ConsumerName, "consumer name", is_plain, "give 1 to 63 of a-z, 0-9, `-` and `.`, beginning with a letter or digit"
 );
 name!(
-    /// Who may approve: the name of a token, or of a role, in the form of a pin set's.
-    Approver, "approver", is_plain, "give the name of a token, or the role release-manager, admin or viewer"
+    /// Who may approve: the name of a token or of a role, in the form of a pin set's; or a person whom an identity provider
+    /// knows, as `oidc:` and up to 200 plain characters.
+    Approver, "approver", |text| is_plain(text) || is_person(text),
+    "give the name of a token, a person as oidc:alice@example.org, or the role release-manager, admin or viewer"
 );
 name!(
     /// What environments are drawn by: 1 to 100 bytes of printable ASCII without blank and `/`.

@@ -311,6 +311,22 @@ impl FromIterator<Pin> for Pins {
     }
 }
 
+/// A version that somebody asks for, as `PACKAGE==VERSION` or `PACKAGE==VERSION;MARKER`: the three parts, of which the
+/// marker may be empty. None where it is not written so.
+pub fn split_candidate(text: &str) -> Option<(&str, &str, &str)> {
+    let (exact, marker) = text.split_once(';').unwrap_or((text, ""));
+    let (package, version) = exact.split_once("==")?;
+    let (package, version) = (package.trim(), version.trim_start_matches('=').trim());
+    (!package.is_empty() && !version.is_empty()).then_some((package, version, marker.trim()))
+}
+
+/// What a version needs of others, as `PACKAGE: NEEDS`: the two parts. None where it is not written so.
+pub fn split_need(text: &str) -> Option<(&str, &str)> {
+    let (package, needs) = text.split_once(':')?;
+    let (package, needs) = (package.trim(), needs.trim());
+    (!package.is_empty() && !needs.is_empty()).then_some((package, needs))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,5 +412,21 @@ mod tests {
             .iter()
             .for_each(|change| applied.apply(&change.reversed()));
         assert_eq!(applied, old);
+    }
+
+    #[test]
+    fn what_somebody_asks_for_is_split_where_it_is_written_right() {
+        let marked = "requests===2.32.0 ; python_version > '3.8'";
+        let parts = Some(("requests", "2.32.0", "python_version > '3.8'"));
+        assert_eq!(split_candidate(marked), parts);
+        assert_eq!(split_candidate("a==1"), Some(("a", "1", "")));
+        assert_eq!(
+            split_need("MarkupSafe: Jinja2>=3"),
+            Some(("MarkupSafe", "Jinja2>=3"))
+        );
+        for wrong in ["requests", "requests>=2", "==2", "requests=="] {
+            assert_eq!(split_candidate(wrong), None, "{wrong}");
+        }
+        assert!(split_need("Jinja2>=3").is_none() && split_need(": x").is_none());
     }
 }

@@ -4,6 +4,7 @@ mod bump;
 mod overrides;
 pub(crate) mod pattern;
 mod strictest;
+pub mod words;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::Share;
+use crate::evidence::words::failures_of;
 use crate::evidence::{Evidence, HarmBounds, Side};
 use crate::name::{Approver, ConsumerName, RolloutId};
 use crate::numbers::{counted, percent, ratio, thousands};
@@ -468,7 +469,7 @@ impl fmt::Display for Reason {
                     Some(until) => format!("until {until}"),
                     None => "until somebody takes that away".to_owned(),
                 };
-                write!(f, "{by} froze the pin set {until}{}", said(words))
+                write!(f, "the pin set is frozen by {by} {until}{}", said(words))
             }
             Self::PinSetUnfrozen { words } => {
                 write!(f, "the freeze of the pin set was taken away{}", said(words))
@@ -670,7 +671,7 @@ impl fmt::Display for Reason {
             Self::EvidenceUnreadable { cause } => write!(f, "its evidence cannot be read: {cause}"),
             Self::Halted { by } => write!(
                 f,
-                "{by} paused it; the cohort keeps the candidate until it is resumed or stopped"
+                "paused by {by}; the cohort keeps the candidate until it is resumed or stopped"
             ),
             Self::Frozen { cause } => write!(
                 f,
@@ -754,12 +755,7 @@ pub(crate) fn named(names: &[ConsumerName]) -> String {
 fn about(target: &str) -> String {
     match target {
         "any" => String::new(),
-        // Targets other than categories are several words.
-        _ if target.contains(' ') => format!(
-            ", most of it from failures {}",
-            target.replacen("looks like", "that look like", 1)
-        ),
-        category => format!(", most of it from {category} failures"),
+        target => format!(", most of it from {}", failures_of(target)),
     }
 }
 
@@ -775,6 +771,17 @@ fn not_excluded(harm: Option<&HarmBounds>) -> String {
         ),
         _ => "; no size of harm is excluded".to_owned(),
     }
+}
+
+/// What is said of a rollout whose evidence of harm has come far, and not far enough to take it back.
+pub fn suspected(evidence: &Evidence) -> String {
+    let leading = evidence.leading();
+    format!(
+        "it may be harmful: {}; {}{}",
+        sides(&evidence.exposed_total, &evidence.control_total),
+        odds(leading.log_e, leading.log_threshold),
+        about(&leading.target.to_string())
+    )
 }
 
 /// A share of environments that additionally fail, such as "2.5 points".

@@ -8,6 +8,7 @@
 //! Nothing here draws by itself: everything follows from the scenario and a seed.
 
 mod cohort;
+mod comparison;
 mod day;
 mod fleet;
 mod random;
@@ -16,6 +17,7 @@ mod tally;
 mod trial;
 mod world;
 
+pub use comparison::{Comparison, Row, svg};
 pub use tally::Tally;
 
 use std::time::Duration;

@@ -68,6 +68,16 @@ impl fmt::Display for Timestamp {
 
 /// A length of time for people: its two largest units, such as `1 d 4 h` or `8 min`.
 pub fn in_words(duration: Duration) -> String {
+    in_units(duration, 2)
+}
+
+/// A length of time for people, to the second, such as `1 d 4 h 30 min`.
+pub fn in_full(duration: Duration) -> String {
+    in_units(duration, 4)
+}
+
+/// A length of time in so many units, from the largest that it has.
+fn in_units(duration: Duration, count: usize) -> String {
     let seconds = duration.as_secs();
     let units = [
         (seconds / 86_400, "d"),
@@ -78,7 +88,7 @@ pub fn in_words(duration: Duration) -> String {
     let words: Vec<String> = units
         .iter()
         .skip_while(|(n, _)| *n == 0)
-        .take(2)
+        .take(count)
         .filter(|(n, _)| *n > 0)
         .map(|(n, unit)| format!("{n} {unit}"))
         .collect();
@@ -112,5 +122,6 @@ mod tests {
         assert_eq!(in_words(Duration::from_secs(100_800)), "1 d 4 h");
         assert_eq!(in_words(Duration::from_secs(3600)), "1 h");
         assert_eq!(in_words(Duration::from_secs(86_400 + 59)), "1 d");
+        assert_eq!(in_full(Duration::from_secs(91_800)), "1 d 1 h 30 min");
     }
 }

@@ -3,11 +3,33 @@
 use pinion_core::name::Approver;
 use pinion_core::rollout::{ApprovalError, Rollout};
 
-use super::{Identity, MissingApprovals, Refusal, Verb};
+use super::{Controller, Identity, MissingApprovals, Refusal, Verb};
 use crate::store::records::Role;
 
 /// Roles whose names mean the role, and no token that is called so.
 const ROLES: [Role; 3] = [Role::Viewer, Role::ReleaseManager, Role::Admin];
+
+impl Controller {
+    /// Whether a caller may ask this of a rollout, as it stands: their role, their pin set, and its state.
+    pub fn may(&self, caller: &Identity, rollout: &Rollout, verb: Verb) -> bool {
+        // Whether a reason is given is seen when it is asked.
+        const ANY_WORDS: &str = "-";
+        let (by, now) = (&caller.actor, self.clock.now());
+        let is_open_to_them = match verb {
+            Verb::Approve => rollout.approve(by, now).is_ok(),
+            Verb::Withdraw => rollout.withdraw(by, now).is_ok(),
+            Verb::Deny => rollout.deny(by, now).is_ok(),
+            Verb::Promote { approvals, .. } => {
+                rollout.share().value() < 1.0 && check_approved(rollout, approvals).is_ok()
+            }
+            Verb::Pause | Verb::Resume | Verb::RollBack | Verb::Abort => true,
+        };
+        is_open_to_them
+            && rollout.state.kind().allows(verb.step())
+            && caller.require_pin_set(&rollout.pin_set).is_ok()
+            && check_right(caller, rollout, verb, ANY_WORDS).is_ok()
+    }
+}
 
 /// Fails unless the caller may ask this of the rollout.
 pub(super) fn check_right(

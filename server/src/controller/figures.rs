@@ -36,6 +36,20 @@ impl Controller {
     /// # Errors
     /// If the caller may not see them, or the time is too long.
     pub fn figures(&self, caller: &Identity, query: &FiguresQuery) -> Result<Delivery, Refusal> {
+        let (ended, over) = self.ended(caller, query)?;
+        let ended: Vec<&Ended> = ended.iter().map(AsRef::as_ref).collect();
+        Ok(Delivery::of(&ended, over, PACKAGES_MAX))
+    }
+
+    /// The rollouts that the figures are of, and the time in which they ended.
+    ///
+    /// # Errors
+    /// As of [`Self::figures`].
+    pub fn ended(
+        &self,
+        caller: &Identity,
+        query: &FiguresQuery,
+    ) -> Result<(Vec<Arc<Ended>>, Duration), Refusal> {
         caller.require(&[Role::Viewer])?;
         if let Some(pin_set) = &query.pin_set {
             caller.require_pin_set(pin_set)?;
@@ -51,17 +65,24 @@ impl Controller {
             ));
         }
         let own = caller.pin_set.as_ref().or(query.pin_set.as_ref());
-        Ok(self.delivery(own, query.package.as_deref(), over, query.until))
+        let ended = self.ended_of(own, query.package.as_deref(), over, query.until);
+        Ok((ended, over))
     }
 
-    /// The figures themselves.
-    pub(crate) fn delivery(
+    /// The figures of everything, by pin set.
+    pub(crate) fn delivery(&self, over: Duration) -> Delivery {
+        let ended = self.ended_of(None, None, over, None);
+        let ended: Vec<&Ended> = ended.iter().map(AsRef::as_ref).collect();
+        Delivery::of(&ended, over, PACKAGES_MAX)
+    }
+
+    fn ended_of(
         &self,
         pin_set: Option<&PinSetName>,
         package: Option<&str>,
         over: Duration,
         until: Option<Timestamp>,
-    ) -> Delivery {
+    ) -> Vec<Arc<Ended>> {
         let until = until.unwrap_or_else(|| self.clock.now().plus(Duration::from_millis(1)));
         let since = until.minus(over);
         let is_asked = |ended: &Arc<Ended>| {
@@ -73,10 +94,7 @@ impl Controller {
                 && package.is_none_or(names_package)
                 && (since..until).contains(&ended.ended_at)
         };
-        let snapshot = self.snapshot();
-        let ended: Vec<Arc<Ended>> = snapshot.ended().filter(is_asked).collect();
-        let ended: Vec<&Ended> = ended.iter().map(AsRef::as_ref).collect();
-        Delivery::of(&ended, over, PACKAGES_MAX)
+        self.snapshot().ended().filter(is_asked).collect()
     }
 }
 

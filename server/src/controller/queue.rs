@@ -61,12 +61,18 @@ impl Verdict {
     pub fn words(&self) -> String {
         match self {
             Self::Starts => String::new(),
-            Self::NoPlace { open, before: 0 } => {
-                format!("{open} rollouts are open, as many as the policy allows; it is the next")
+            Self::NoPlace { open, before } => {
+                let open = match open {
+                    1 => "1 rollout is open".to_owned(),
+                    open => format!("{open} rollouts are open"),
+                };
+                let turn = match before {
+                    0 => "it is the next".to_owned(),
+                    1 => "1 waits before it".to_owned(),
+                    before => format!("{before} wait before it"),
+                };
+                format!("{open}, as many as the policy allows; {turn}")
             }
-            Self::NoPlace { open, before } => format!(
-                "{open} rollouts are open, as many as the policy allows; {before} wait before it"
-            ),
             Self::TooYoung(until) => format!("too young; it is old enough on {until}"),
             Self::Waits(words) => words.clone(),
         }

@@ -67,6 +67,11 @@ impl Manager {
         Ok(response.into_inner().secret)
     }
 
+    /// Its own token.
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A token with which environments enrol.
     pub(super) fn enrolment_token(&self) -> &str {
         &self.enrolment

@@ -476,6 +476,14 @@ impl FilingState {
         }
     }
 
+    /// Whether a person may have it filed once more.
+    pub const fn may_be_filed_again(&self) -> bool {
+        matches!(
+            self,
+            Self::Pending { .. } | Self::Stopped { .. } | Self::Declined { .. }
+        )
+    }
+
     /// The commit that was filed.
     pub fn commit(&self) -> Option<&str> {
         match self {

@@ -19,22 +19,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::PublicUrl;
 use crate::controller::Controller;
+use crate::oidc::Provider;
 
 mod actions;
 mod assets;
 mod events;
+mod figures;
+mod imports;
+mod oidc;
 mod origin;
 mod pages;
 mod picture;
+mod pin_sets;
+mod policies;
 mod sessions;
 mod sign_in;
 mod signed;
+mod simulations;
 mod told;
+mod trials;
 mod views;
 
+use oidc::Attempts;
 use sessions::Sessions;
+use simulations::Simulations;
 
-/// Bytes of a form, at most.
+/// Bytes of a form, at most; of one with a file in it, see [`imports::BYTES_MAX`].
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
 /// What the dashboard has to know of the server around it.
@@ -44,6 +54,8 @@ pub struct Surroundings {
     pub public_url: Option<PublicUrl>,
     /// Whether this server does TLS itself.
     pub has_tls: bool,
+    /// With whom people sign in beside tokens, if with anybody; it takes a `public_url`.
+    pub oidc: Option<Arc<Provider>>,
 }
 
 /// What every page works on.
@@ -51,6 +63,8 @@ pub struct Surroundings {
 pub(super) struct Dashboard {
     controller: Arc<Controller>,
     sessions: Arc<Sessions>,
+    attempts: Arc<Attempts>,
+    simulations: Simulations,
     /// One for each page that may be told of changes at the same time.
     listeners: Arc<Semaphore>,
     stopping: CancellationToken,
@@ -66,6 +80,8 @@ impl Dashboard {
         Self {
             controller,
             sessions: Arc::default(),
+            attempts: Arc::default(),
+            simulations: Simulations::new(stopping.clone()),
             listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
             stopping,
             surroundings: Arc::new(surroundings),
@@ -84,17 +100,35 @@ pub(super) fn routes(dashboard: Dashboard) -> Router {
     let pages = Router::new()
         .route("/", get(pages::front))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(oidc::begin))
+        .route("/sign-in/oidc/callback", get(oidc::back))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/rollouts", get(pages::rollouts))
         .route("/rollouts/{id}", get(pages::rollout))
         .route("/rollouts/{id}/{verb}", post(actions::act))
-        .route("/pin-sets/{pin_set}", get(pages::pin_set))
+        .route("/pin-sets", post(pin_sets::create))
+        .route("/pin-sets/{pin_set}", get(pin_sets::pin_set))
+        .route("/pin-sets/{pin_set}/queue", get(pin_sets::queue))
+        .route("/pin-sets/{pin_set}/policy", get(policies::policy))
+        .route(
+            "/pin-sets/{pin_set}/start",
+            get(trials::form).post(trials::start),
+        )
+        .route("/pin-sets/{pin_set}/{verb}", post(pin_sets::act))
+        .route("/simulations/{key}", get(policies::picture))
+        .route("/figures", get(figures::figures))
         .route("/environments", get(pages::environment))
         .route("/decisions", get(pages::decisions))
         .route("/events", get(events::events))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .route(
+            "/pin-sets/{pin_set}/import",
+            get(imports::form)
+                .post(imports::import)
+                .layer(DefaultBodyLimit::max(imports::BYTES_MAX)),
+        )
         .layer(from_fn(never_kept))
         .layer(from_fn_with_state(dashboard.clone(), from_here))
-        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(dashboard);
     pages
         .route("/static/{file}", get(assets::asset))

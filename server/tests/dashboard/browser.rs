@@ -146,16 +146,22 @@ impl Browser {
 
     /// Keeps a picture of the whole page in the folder that `PINION_SCREENSHOTS` names, if it names one.
     pub(crate) async fn keep(&self, name: &str) {
+        let whole = json!({ "captureBeyondViewport": true });
+        self.keep_picture(name, whole).await;
+    }
+
+    /// The same of the page's top, so high, for the README.
+    pub(crate) async fn keep_top(&self, name: &str, width: u32, height: u32) {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        self.keep_picture(name, json!({ "clip": clip })).await;
+    }
+
+    async fn keep_picture(&self, name: &str, how: Value) {
         let Some(folder) = std::env::var_os("PINION_SCREENSHOTS").map(PathBuf::from) else {
             return;
         };
         std::fs::create_dir_all(&folder).unwrap();
-        let taken = self
-            .devtools(
-                "Page.captureScreenshot",
-                json!({ "captureBeyondViewport": true }),
-            )
-            .await;
+        let taken = self.devtools("Page.captureScreenshot", how).await;
         let picture = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }

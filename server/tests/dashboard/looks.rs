@@ -50,6 +50,47 @@ async fn faults(browser: &Browser, axe: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Of twelve open rollouts one is in trouble: which, why, who is affected, what happens next and how to stop it stand
+/// on the first page, where it is seen without scrolling.
+async fn five_questions(browser: &Browser, story: &Story) {
+    let card = format!("#card-{}", story.suspicious);
+    let answers = [
+        ("which", "h3", "Jinja2"),
+        ("why", "dd:nth-of-type(1)", "It may be harmful: "),
+        ("next", "dd:nth-of-type(2)", "it is rolled back by itself"),
+        ("who", "dd:nth-of-type(3)", " of 120 environments"),
+        ("stop", ".head a.end", "Stop"),
+    ];
+    for width in [1280, 390] {
+        browser.dress(width, "light").await;
+        browser.go(&story.server.url()).await;
+        let open = browser
+            .run("return document.querySelectorAll('.cards > .card').length")
+            .await;
+        assert_eq!(open, json!(12));
+        browser.until_says("h1", "1 rollout is in trouble").await;
+        for (question, selector, words) in answers {
+            let selector = format!("{card} {selector}");
+            browser.until_says(&selector, words).await;
+            let bottom = browser
+                .run(&format!(
+                    "return document.querySelector({}).getBoundingClientRect().bottom",
+                    json!(selector)
+                ))
+                .await;
+            let bottom = bottom.as_f64().unwrap();
+            assert!(bottom <= 900.0, "{question} ends at {bottom} on {width} px");
+        }
+    }
+    for scheme in ["light", "dark"] {
+        browser.dress(1000, scheme).await;
+        browser.go(&story.server.url()).await;
+        browser.until_says("#live", "live").await;
+        let name = format!("readme-overview-{scheme}");
+        browser.keep_top(&name, 1000, 640).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
     let Some(browser) = Browser::find().await else {
@@ -81,6 +122,18 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
             "environment",
             format!("/environments?id={environment}&package=requests"),
         ),
+        ("pin-set-whole", format!("/pin-sets/{OPENSTACK}")),
+        ("queue", "/pin-sets/busy/queue".to_owned()),
+        (
+            "policy",
+            format!("/pin-sets/{OPENSTACK}/policy?fleet=20&package=requests&to=3.0"),
+        ),
+        ("figures", "/figures".to_owned()),
+        (
+            "start",
+            format!("/pin-sets/{OPENSTACK}/start?candidates=pytz%3D%3D2099.1"),
+        ),
+        ("import", format!("/pin-sets/{OPENSTACK}/import")),
         ("missing", "/rollouts/ro-0000000000000000".to_owned()),
     ];
     browser.go(&format!("{url}/sign-in?next=/")).await;
@@ -96,11 +149,18 @@ async fn every_page_reads_well_in_both_schemes_and_fits_a_phone() {
         }
     }
     browser.sign_in(&url, &story.server.manager).await;
+    five_questions(&browser, &story).await;
     for (name, path) in &pages {
         browser.go(&format!("{url}{path}")).await;
         browser
-            .until("return document.getElementById('live').textContent === 'live' && document.documentElement.dataset.updates > 0")
+            .until("return document.getElementById('live').textContent === 'live' && (document.documentElement.dataset.updates > 0 || !!document.querySelector('[data-still]'))")
             .await;
+        if *name == "policy" {
+            // It is computed in the background, and comes without a reload.
+            browser
+                .until("const picture = document.querySelector('img.simulation'); return !!picture && picture.complete && picture.naturalWidth > 0")
+                .await;
+        }
         for (width, scheme) in [
             (1100, "light"),
             (1100, "dark"),

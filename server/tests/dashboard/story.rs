@@ -64,6 +64,18 @@ impl Story {
             .import("gated", "oslo.messaging==12.0.0\nflask==2.0.2\n")
             .await
             .unwrap();
+        let one_at_a_time = proto::Policy {
+            open_rollouts_max: Some(1),
+            ..proto::Policy::default()
+        };
+        server
+            .create_set("busy", one_at_a_time, None)
+            .await
+            .unwrap();
+        for version in ["1.0", "2.0"] {
+            let pins = format!("six=={version}\nidna=={version}\nclick=={version}\n");
+            server.import("busy", &pins).await.unwrap();
+        }
         let mut environments = Vec::new();
         for place in 0..FLEET {
             let request = proto::EnrollRequest {
@@ -108,6 +120,12 @@ impl Story {
         self.server.pass(HOUR).await;
         self.harm(&self.suspicious, 0.6).await;
         self.server.pass(HOUR * 2).await;
+        // Others that fare well, among which the one in trouble has to be found.
+        for package in [
+            "six", "idna", "chardet", "PyYAML", "attrs", "Click", "Babel",
+        ] {
+            self.start(OPENSTACK, package, "99.0").await;
+        }
         let request = proto::PauseRolloutRequest {
             id: self.paused.clone(),
             reason: "the release notes say that it drops TLS 1.0".to_owned(),

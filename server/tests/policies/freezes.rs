@@ -66,11 +66,15 @@ async fn a_frozen_pin_set_raises_no_share_until_it_is_unfrozen() {
         let shown = stage.server.rollout(id).await;
         assert_eq!(
             shown.reason,
-            "manager froze the pin set until somebody takes that away: the site is down"
+            "the pin set is frozen by manager until somebody takes that away: the site is down"
         );
     }
     assert_eq!(stage.server.rollout(&id).await.share, before.share);
-    assert!(why(&stage).await.contains("manager froze the pin set"));
+    assert!(
+        why(&stage)
+            .await
+            .contains("the pin set is frozen by manager")
+    );
 
     assert!(unfreeze(&stage).await.unwrap().freeze.is_none());
     stage.server.pass(Duration::ZERO).await;
@@ -95,7 +99,7 @@ async fn a_freeze_ends_by_itself_and_outlives_a_restart() {
     let reason = stage.server.rollout(&id).await.reason;
     assert_eq!(
         reason,
-        "manager froze the pin set until 2024-03-05 12:00 UTC: deploying"
+        "the pin set is frozen by manager until 2024-03-05 12:00 UTC: deploying"
     );
     stage.server.pass(HOUR).await;
     assert_eq!(

@@ -115,11 +115,14 @@ impl Server {
         source: Option<proto::Source>,
         only_when_asked: bool,
     ) -> Self {
-        let config = Self::config_in(dir, forge);
+        let config = Config {
+            forges: forge.into_iter().collect(),
+            ..Config::default()
+        };
         Self::start_configured(dir, pins, config, source, only_when_asked).await
     }
 
-    /// The same, with any configuration.
+    /// The same, with any configuration; on a free port, unless it names another one than servers have by default.
     pub async fn start_configured(
         dir: &Path,
         pins: &str,
@@ -127,8 +130,12 @@ impl Server {
         source: Option<proto::Source>,
         only_when_asked: bool,
     ) -> Self {
+        let listen = match config.listen == Config::default().listen {
+            true => std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            false => config.listen,
+        };
         let config = Config {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen,
             data_dir: dir.to_owned(),
             ..config
         };

@@ -27,6 +27,9 @@ pub(super) struct Sent {
     /// Of a promotion: to which share; empty: to the next planned one.
     #[serde(default)]
     share: String,
+    /// Of a promotion: to go past missing approvals; anything means yes.
+    #[serde(default)]
+    past_approvals: String,
 }
 
 /// Does what a form asks for. Whatever comes of it, nothing that was typed is lost.
@@ -58,6 +61,7 @@ pub(super) async fn act(
                 action,
                 reason: sent.reason,
                 share: sent.share,
+                past_approvals: !sent.past_approvals.is_empty(),
                 fault: Some(super::told::sentence(&refusal.to_string())),
             };
             let page = pages::rollout_page(&dashboard, &signed, &id, Some(form)).await;
@@ -77,30 +81,25 @@ async fn done(
     sent: &Sent,
 ) -> Result<std::sync::Arc<Rollout>, Refusal> {
     let controller = &dashboard.controller;
-    let verb = match action {
-        Action::Pause => Verb::Pause,
-        Action::Resume => Verb::Resume,
-        Action::Promote => Verb::Promote {
-            share: share(&sent.share)?,
-            approvals: MissingApprovals::Respect,
-        },
-        Action::RollBack => Verb::RollBack,
-        Action::Abort => Verb::Abort,
-        Action::File => {
-            let (caller, revision) = (&signed.caller, sent.expected_revision);
-            return controller
-                .file_rollout(caller, id, revision, &sent.reason)
-                .await;
-        }
+    let Some(verb) = action.verb() else {
+        let (caller, revision) = (&signed.caller, sent.expected_revision);
+        return controller
+            .file_rollout(caller, id, revision, &sent.reason)
+            .await;
     };
+    let verb = match verb {
+        Verb::Promote { .. } => Verb::Promote {
+            share: share(&sent.share)?,
+            approvals: match sent.past_approvals.is_empty() {
+                true => MissingApprovals::Respect,
+                false => MissingApprovals::Override,
+            },
+        },
+        verb => verb,
+    };
+    let (caller, revision) = (&signed.caller, sent.expected_revision);
     controller
-        .act(
-            &signed.caller,
-            id,
-            verb,
-            sent.expected_revision,
-            &sent.reason,
-        )
+        .act(caller, id, verb, revision, &sent.reason)
         .await
 }
 
@@ -131,12 +130,12 @@ pub(super) fn forged(signed: &Signed) -> Response {
 
 /// The page on which a form stands, by where it is sent.
 pub(super) fn page_of_form(path: &str) -> String {
-    match path
-        .strip_prefix("/rollouts/")
-        .and_then(|rest| rest.split_once('/'))
-    {
-        Some((id, _)) => format!("/rollouts/{id}"),
-        None => "/".to_owned(),
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        // These have a page of their own.
+        ["", "pin-sets", _, "start" | "import"] => path.to_owned(),
+        ["", place @ ("rollouts" | "pin-sets"), name, _] => format!("/{place}/{name}"),
+        _ => "/".to_owned(),
     }
 }
 
@@ -147,6 +146,8 @@ mod tests {
     #[test]
     fn who_must_sign_in_first_comes_back_to_the_page_of_the_form() {
         assert_eq!(page_of_form("/rollouts/ro-1/abort"), "/rollouts/ro-1");
+        assert_eq!(page_of_form("/pin-sets/nova/freeze"), "/pin-sets/nova");
+        assert_eq!(page_of_form("/pin-sets/nova/start"), "/pin-sets/nova/start");
         assert_eq!(page_of_form("/sign-out"), "/");
     }
 

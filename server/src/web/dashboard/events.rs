@@ -92,13 +92,10 @@ impl Listener {
     }
 
     fn is_signed_in(&self) -> bool {
-        let Dashboard {
-            sessions,
-            controller,
-            ..
-        } = &self.dashboard;
-        sessions.is_there(&self.session.id, std::time::Instant::now())
-            && controller.identify_token(&self.session.token).is_ok()
+        let dashboard = &self.dashboard;
+        let now = std::time::Instant::now();
+        dashboard.sessions.is_there(&self.session.id, now)
+            && dashboard.caller(&self.session).is_ok()
     }
 }
 

@@ -12,8 +12,7 @@ use serde::Deserialize;
 use super::signed::{MaybeSigned, Signed};
 use super::told::{Told, is_stuck, sentence};
 use super::views::{
-    self, Action, ActionForm, DecisionsPage, EnvironmentPage, OpenRollout, Overview, PinSetPage,
-    RolloutPage,
+    self, Action, ActionForm, DecisionsPage, EnvironmentPage, OpenRollout, Overview, RolloutPage,
 };
 use super::{Dashboard, picture};
 use crate::controller::{DecisionFilter, DecisionPlace, Refusal};
@@ -23,10 +22,6 @@ use crate::store::records::FilingRecord;
 const ENDED_MAX: usize = 8;
 /// Rollouts of a page.
 const ROLLOUTS_MAX: usize = 50;
-/// Rollouts on the page of a pin set.
-const FEW: usize = 12;
-/// Pins of a page.
-const PINS_MAX: usize = 100;
 /// Decisions of a page.
 const DECISIONS_MAX: usize = 50;
 /// Decisions on the page of a rollout: the last ones.
@@ -34,7 +29,7 @@ const HISTORY_MAX: u64 = 500;
 /// Decisions that are read at once.
 const READ_MAX: usize = 100;
 /// Pages that one can turn to.
-const PAGE_MAX: usize = 100_000;
+pub(super) const PAGE_MAX: usize = 100_000;
 
 /// `/`: the overview to browsers, and to machines what there is.
 pub(super) async fn front(
@@ -99,6 +94,7 @@ async fn overview(dashboard: &Dashboard, signed: &Signed) -> Result<Response, Re
             .collect(),
         forges: controller.list_forges(caller)?,
         may_act: signed.may_act(),
+        csrf: signed.session.csrf.clone(),
     };
     let headline = page.headline();
     Ok(signed.page("Overview", &headline, views::overview(&page)))
@@ -154,6 +150,7 @@ pub(super) async fn rollout(
         action,
         reason: String::new(),
         share: String::new(),
+        past_approvals: false,
         fault: None,
     });
     let page = async {
@@ -185,7 +182,13 @@ pub(super) async fn rollout_page(
         has_older: skipped > 0,
         decisions,
         partners,
-        may_act: signed.may_act(),
+        allowed: Action::allowed(controller, caller, &told),
+        may_override: Action::may_override(controller, caller, &told.rollout),
+        requires: controller.requires_in_words(&told.rollout),
+        freeze: controller
+            .snapshot()
+            .freeze(&told.rollout.pin_set, told.now)
+            .cloned(),
         csrf: signed.session.csrf.clone(),
         form,
         told,
@@ -213,62 +216,6 @@ async fn history(
             _ => return Ok(decisions),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct PinSetQuery {
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    page: usize,
-}
-
-pub(super) async fn pin_set(
-    State(dashboard): State<Dashboard>,
-    Path(pin_set): Path<String>,
-    signed: Signed,
-    Query(PinSetQuery { q, page }): Query<PinSetQuery>,
-) -> Response {
-    let controller = &dashboard.controller;
-    let shown = async {
-        let name: PinSetName = name("pin_set", &pin_set)?;
-        let entry = controller.visible_pin_set(&signed.caller, &name)?;
-        let snapshot = controller.snapshot();
-        let rollouts = controller.visible_rollouts(&signed.caller, Some(&name), false)?;
-        let mut told = Vec::new();
-        for rollout in rollouts.iter().take(FEW) {
-            told.push(Told::of(controller, &signed.caller, &rollout.id).await?);
-        }
-        let looked_for = q.trim().to_lowercase();
-        let matching = entry
-            .baseline
-            .iter()
-            .filter(|pin| pin.package.written().to_lowercase().contains(&looked_for));
-        let matching: Vec<_> = matching.cloned().collect();
-        let first = page.min(PAGE_MAX) * PINS_MAX;
-        let page = PinSetPage {
-            environments: snapshot.environment_counts(&name),
-            following: controller.following(&name),
-            blocks: snapshot
-                .blocks(&name)
-                .into_iter()
-                .map(|block| block.record.as_ref().clone())
-                .collect(),
-            rollouts: told,
-            open: snapshot.open_rollouts(&name).len(),
-            search: q,
-            found: matching.len(),
-            more: matching.len() > first + PINS_MAX,
-            pins: matching.into_iter().skip(first).take(PINS_MAX).collect(),
-            page,
-            entry,
-        };
-        let title = format!("Pin set {name}");
-        Ok(signed.page(&title, "", views::pin_set(&page)))
-    };
-    shown
-        .await
-        .unwrap_or_else(|refusal: Refusal| signed.refused(&refusal))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -398,7 +345,7 @@ fn text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn name<T>(field: &str, text: &str) -> Result<T, Refusal>
+pub(super) fn name<T>(field: &str, text: &str) -> Result<T, Refusal>
 where
     T: std::str::FromStr,
     T::Err: ToString,
@@ -408,7 +355,7 @@ where
         .map_err(|error: T::Err| Refusal::invalid(field, error))
 }
 
-fn optional<T>(field: &str, text: &str) -> Result<Option<T>, Refusal>
+pub(super) fn optional<T>(field: &str, text: &str) -> Result<Option<T>, Refusal>
 where
     T: std::str::FromStr,
     T::Err: ToString,

@@ -63,9 +63,18 @@ pub(super) fn pictures(told: &Told, decisions: &[LogEntry]) -> Pictures {
     let column = |bands: &[[Option<f64>; 3]], place: usize| -> Vec<Option<f64>> {
         bands.iter().map(|band| band[place]).collect()
     };
+    // Before anybody had it there was nothing to bet on, and so no evidence.
+    let begun = decisions
+        .iter()
+        .find(|entry| entry.share_after.value() > 0.0)
+        .map(|entry| entry.at)
+        .filter(|at| known.first().is_some_and(|point| *at < point.at));
     let way = |of: fn(&Evidence) -> &Wealth| -> Vec<f64> {
-        known.iter().map(|point| way(of(point.evidence))).collect()
+        let known = known.iter().map(|point| way(of(point.evidence)));
+        begun.map(|_| 0.0).into_iter().chain(known).collect()
     };
+    let begun_time = begun.map(|at| at.unix_ms() as f64 / 1000.0);
+    let way_times: Vec<f64> = begun_time.into_iter().chain(times.clone()).collect();
     Pictures {
         ramp: json!({
             "kind": "ramp",
@@ -80,7 +89,7 @@ pub(super) fn pictures(told: &Told, decisions: &[LogEntry]) -> Pictures {
         }),
         evidence: json!({
             "kind": "evidence",
-            "times": times,
+            "times": way_times,
             "windows": way(|evidence| &evidence.windows),
             "events": way(|evidence| &evidence.events),
         }),

@@ -1,4 +1,5 @@
-//! Who is signed in: sessions in memory, each bound to the record of the token it began with.
+//! Who is signed in: sessions in memory, each bound to the record of the token it began with, or to what an identity
+//! provider said.
 //!
 //! A session knows no secret. It ends with its token (revoked, expired), when it is not used for a while, when it
 //! has lasted long enough, when the person signs out, and with the process.
@@ -11,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::oidc::Person;
 use crate::random::{Random, bytes};
 use crate::store::Key;
 
@@ -23,22 +25,31 @@ const SESSIONS_MAX: usize = 1000;
 /// Messages that wait for a session's next page, at most.
 const NOTES_MAX: usize = 4;
 
+/// Whose session it is.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// That of a token, by the key of its record.
+    Token(Key),
+    /// A person whom an identity provider knows.
+    Person(Person),
+}
+
 /// A session, as a request finds it.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     /// By which it is found; the SHA-256 of the cookie.
     pub(super) id: String,
-    /// The key of the token's record.
-    pub(super) token: Key,
+    pub(super) who: Who,
     /// What every form of the session must send back.
     pub(super) csrf: String,
 }
 
 #[derive(Debug)]
 struct Kept {
-    token: Key,
+    who: Who,
     csrf: String,
     began: Instant,
+    longest: Duration,
     used: Instant,
     notes: Vec<String>,
 }
@@ -50,8 +61,14 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Begins a session, and returns what its cookie holds.
-    pub(super) fn begin(&self, token: Key, random: &dyn Random, now: Instant) -> String {
+    /// Begins a session that lasts so long at most, and returns what its cookie holds.
+    pub(super) fn begin(
+        &self,
+        who: Who,
+        longest: Duration,
+        random: &dyn Random,
+        now: Instant,
+    ) -> String {
         let secret = URL_SAFE_NO_PAD.encode(bytes::<32>(random));
         let csrf = URL_SAFE_NO_PAD.encode(bytes::<32>(random));
         let mut kept = self.lock();
@@ -64,9 +81,10 @@ impl Sessions {
             kept.remove(&id);
         }
         let session = Kept {
-            token,
+            who,
             csrf,
             began: now,
+            longest: longest.min(LONGEST),
             used: now,
             notes: Vec::new(),
         };
@@ -86,8 +104,8 @@ impl Sessions {
         if is_click {
             session.used = now;
         }
-        let (token, csrf) = (session.token.clone(), session.csrf.clone());
-        Some(Session { id, token, csrf })
+        let (who, csrf) = (session.who.clone(), session.csrf.clone());
+        Some(Session { id, who, csrf })
     }
 
     /// Whether a session lasts.
@@ -127,7 +145,7 @@ impl Sessions {
 
 impl Kept {
     fn lasts(&self, now: Instant) -> bool {
-        now.duration_since(self.used) < IDLE && now.duration_since(self.began) < LONGEST
+        now.duration_since(self.used) < IDLE && now.duration_since(self.began) < self.longest
     }
 }
 
@@ -143,7 +161,8 @@ mod tests {
     use crate::store::keys;
 
     fn begun(sessions: &Sessions, random: &SeededRandom, now: Instant) -> String {
-        sessions.begin(keys::token("pinion_x"), random, now)
+        let who = Who::Token(keys::token("pinion_x"));
+        sessions.begin(who, LONGEST, random, now)
     }
 
     #[test]
@@ -169,6 +188,16 @@ mod tests {
             assert!(sessions.find(&cookie, true, at).is_some());
         }
         assert!(sessions.find(&cookie, true, at + IDLE / 2).is_none());
+    }
+
+    #[test]
+    fn a_session_may_be_allowed_to_last_less() {
+        let (sessions, random, now) = (Sessions::default(), SeededRandom::new(1), Instant::now());
+        let hour = Duration::from_secs(3600);
+        let who = Who::Token(keys::token("pinion_x"));
+        let cookie = sessions.begin(who, hour, &random, now);
+        assert!(sessions.find(&cookie, true, now + hour / 2).is_some());
+        assert!(sessions.find(&cookie, true, now + hour).is_none());
     }
 
     #[test]

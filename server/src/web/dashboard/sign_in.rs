@@ -1,14 +1,16 @@
 //! Signing in with a token, and out again. A token travels in the body of the form and is not kept.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
+use maud::Markup;
 use serde::Deserialize;
 
+use super::sessions::Who;
 use super::signed::{MaybeSigned, Signed, page};
 use super::{Dashboard, sessions, views};
 use crate::random::SystemRandom;
@@ -18,7 +20,7 @@ use crate::store::records::Role;
 #[derive(Debug, Deserialize)]
 pub(super) struct Next {
     #[serde(default)]
-    next: String,
+    pub(super) next: String,
 }
 
 #[derive(Deserialize)]
@@ -36,13 +38,14 @@ pub(super) struct SignOut {
 }
 
 pub(super) async fn form(
+    State(dashboard): State<Dashboard>,
     MaybeSigned(signed): MaybeSigned,
     Query(Next { next }): Query<Next>,
 ) -> Response {
     let next = local(&next);
     match signed {
         Some(_) => Redirect::to(next).into_response(),
-        None => page(views::sign_in(next, None)),
+        None => page(dashboard.sign_in_page(next, None)),
     }
 }
 
@@ -62,7 +65,7 @@ pub(super) async fn sign_in(
             };
             return (
                 StatusCode::UNAUTHORIZED,
-                page(views::sign_in(next, Some(&why))),
+                page(dashboard.sign_in_page(next, Some(&why))),
             )
                 .into_response();
         }
@@ -70,15 +73,9 @@ pub(super) async fn sign_in(
     if caller.require(&[Role::Viewer]).is_err() {
         return (StatusCode::FORBIDDEN, page(views::for_machines(&caller))).into_response();
     }
-    if let Some(before) = dashboard.signed(&headers, "/sign-in") {
-        dashboard.sessions.end(&before.session.id);
-    }
-    // Not from the server's own source, which a demo repeats: a cookie must not be guessable there either.
-    let secret = dashboard
-        .sessions
-        .begin(keys::token(token), &SystemRandom, Instant::now());
+    let who = Who::Token(keys::token(token));
+    let cookie = dashboard.begin_session(&headers, who, sessions::LONGEST);
     tracing::info!(actor = %caller.actor, role = caller.role.as_str(), "signed in to the dashboard");
-    let cookie = dashboard.cookie(&secret, sessions::LONGEST.as_secs());
     ([(SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }
 
@@ -96,6 +93,25 @@ pub(super) async fn sign_out(
 }
 
 impl Dashboard {
+    /// The form by which people come in.
+    pub(super) fn sign_in_page(&self, next: &str, why: Option<&str>) -> Markup {
+        let provider = self.surroundings.oidc.as_deref();
+        let provider = provider.map(|provider| provider.config().name.as_str());
+        views::sign_in(next, why, provider)
+    }
+
+    /// Begins a session in the place of the one that the browser has, and returns its cookie.
+    pub(super) fn begin_session(&self, headers: &HeaderMap, who: Who, longest: Duration) -> String {
+        if let Some(before) = self.signed(headers, "/sign-in") {
+            self.sessions.end(&before.session.id);
+        }
+        // Not from the server's own source, which a demo repeats: a cookie must not be guessable there either.
+        let secret = self
+            .sessions
+            .begin(who, longest, &SystemRandom, Instant::now());
+        self.cookie(&secret, longest.as_secs())
+    }
+
     fn cookie(&self, value: &str, seconds: u64) -> String {
         let secure = if self.is_https() { "; Secure" } else { "" };
         format!(
@@ -106,7 +122,7 @@ impl Dashboard {
 }
 
 /// A path of this server, or the overview: nobody is sent elsewhere.
-fn local(next: &str) -> &str {
+pub(super) fn local(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//");
     let is_plain = next
         .bytes()

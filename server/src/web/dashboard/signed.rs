@@ -10,10 +10,11 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use pinion_core::state::Actor;
 use sha2::{Digest, Sha256};
 
 use super::Dashboard;
-use super::sessions::Session;
+use super::sessions::{Session, Who};
 use super::views;
 use crate::controller::{Identity, Refusal};
 use crate::store::records::Role;
@@ -117,7 +118,7 @@ impl Dashboard {
         let is_click = !headers.contains_key(UPDATE_HEADER) && path != "/events";
         let cookie = cookie(headers, self.cookie_name())?;
         let session = self.sessions.find(&cookie, is_click, Instant::now())?;
-        let Ok(caller) = self.controller.identify_token(&session.token) else {
+        let Ok(caller) = self.caller(&session) else {
             // Revoked or expired: what it had begun ends with it.
             self.sessions.end(&session.id);
             return None;
@@ -134,6 +135,19 @@ impl Dashboard {
         })
     }
 
+    /// Who a session belongs to, while they are let in.
+    pub(super) fn caller(&self, session: &Session) -> Result<Identity, Refusal> {
+        match &session.who {
+            Who::Token(token) => self.controller.identify_token(token),
+            Who::Person(person) => Ok(Identity {
+                actor: Actor::Token(person.actor.clone()),
+                role: person.role,
+                pin_set: person.pin_set.clone(),
+                environment: None,
+            }),
+        }
+    }
+
     /// With the prefix, browsers take the cookie from https and from this host alone.
     pub(super) fn cookie_name(&self) -> &'static str {
         match self.is_https() {
@@ -143,7 +157,7 @@ impl Dashboard {
     }
 }
 
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(COOKIE)
         .iter()

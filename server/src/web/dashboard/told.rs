@@ -5,9 +5,9 @@ use std::sync::Arc;
 use pinion_core::evidence::Evidence;
 use pinion_core::log::LogEntry;
 use pinion_core::name::RolloutId;
-use pinion_core::numbers::ratio;
+use pinion_core::numbers::{counted, ratio};
 use pinion_core::policy::OnHarm;
-use pinion_core::reason::Reason;
+use pinion_core::reason::{Reason, suspected};
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{Actor, State};
 use pinion_core::time::{Timestamp, in_words};
@@ -139,11 +139,7 @@ impl Told {
             && self.suspicion().is_some()
             && let Some(evidence) = self.evidence()
         {
-            return sentence(&Reason::no_harm_seen(evidence).to_string().replacen(
-                "no harm seen",
-                "it may be harmful",
-                1,
-            ));
+            return sentence(&suspected(evidence));
         }
         let reason = self.reason().map(ToString::to_string);
         sentence(&reason.unwrap_or_else(|| "it is not known yet".to_owned()))
@@ -183,7 +179,13 @@ impl Told {
 
     fn waiting(&self) -> Health {
         let wait = |what: &str| Health::Waiting(what.to_owned());
-        match self.reason() {
+        match self.reason().map(Reason::plain) {
+            Some(Reason::ApprovalsOutstanding { missing, .. }) => Health::Person(format!(
+                "{} missing",
+                counted(u64::from(*missing), "approval")
+            )),
+            Some(Reason::PinSetFrozen { .. }) => wait("its pin set to be unfrozen"),
+            Some(Reason::RequirementUnmet { .. }) => wait("what it needs of other packages"),
             Some(Reason::GateFailed { consumer, .. }) => {
                 Health::Trouble(format!("the tests of {consumer} fail with it"))
             }

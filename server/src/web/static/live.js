@@ -68,6 +68,8 @@
   }
 
   async function update() {
+    // What a form was answered with is of that moment.
+    if (document.querySelector("[data-still]")) return;
     if (running) {
       again = true;
       return;

@@ -14,7 +14,41 @@
 
   function axes(colour, values) {
     const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line"), width: 1 }, font: "12px system-ui, sans-serif" };
-    return [{ ...axis, space: 80 }, { ...axis, size: 52, values: values }];
+    return [{ ...axis, space: 80, values: moments }, { ...axis, size: 52, values: values }];
+  }
+
+  // 24 hours and days as 2026-11-25, in UTC as everything else; a day is named where it begins.
+  function moments(_, ticks, __, ___, step) {
+    let before = "";
+    return ticks.map((seconds) => {
+      const [day, time] = new Date(seconds * 1000).toISOString().split("T");
+      if (step >= 86400) return day;
+      const words = time.slice(0, step < 60 ? 8 : 5) + (day === before ? "" : "\n" + day);
+      before = day;
+      return words;
+    });
+  }
+
+  // Where few points make no area, the band of each is a line of its own.
+  function whiskers(pairs) {
+    return (plot) => {
+      if (plot.data[0].length > 2) return;
+      const { ctx } = plot;
+      ctx.save();
+      ctx.lineWidth = 3 * devicePixelRatio;
+      for (const [high, low, stroke] of pairs) {
+        ctx.strokeStyle = stroke;
+        plot.data[0].forEach((time, place) => {
+          if (plot.data[high][place] === null || plot.data[high][place] === undefined) return;
+          const x = plot.valToPos(time, "x", true);
+          ctx.beginPath();
+          ctx.moveTo(x, plot.valToPos(plot.data[high][place], "y", true));
+          ctx.lineTo(x, plot.valToPos(plot.data[low][place], "y", true));
+          ctx.stroke();
+        });
+      }
+      ctx.restore();
+    };
   }
 
   const percents = (_, ticks) => ticks.map((tick) => (tick >= 1 || tick === 0 ? Math.round(tick) : tick) + " %");
@@ -35,6 +69,7 @@
         data: [data.times, data.exposedHigh, data.exposedLow, data.exposed, data.controlHigh, data.controlLow, data.control],
         top: Math.min(100, most * 1.05),
         series: [edge("most"), edge("least"), line("with the candidate", "exposed"), edge("most"), edge("least"), line("with the baseline", "control", [7, 4])],
+        drawn: whiskers([[1, 2, veil(colour("exposed"))], [4, 5, veil(colour("control"))]]),
         bands: [{ series: [1, 2], fill: veil(colour("exposed")) }, { series: [4, 5], fill: veil(colour("control")) }],
       };
     },
@@ -65,7 +100,8 @@
     const kind = kinds[data.kind](data, colour);
     // One moment alone makes no line: it is drawn a little wide.
     const [first, last] = [data.times[0], data.times[data.times.length - 1]];
-    const range = last > first ? [first, last] : [first - 1800, first + 1800];
+    const wide = (last - first) * 0.02;
+    const range = last > first ? [first - wide, last + wide] : [first - 1800, first + 1800];
     const plot = new uPlot({
       width: Math.max(200, element.clientWidth),
       height: HEIGHT,
@@ -76,6 +112,7 @@
       axes: axes(colour, percents),
       series: [{}, ...kind.series],
       bands: kind.bands,
+      hooks: { draw: kind.drawn ? [kind.drawn] : [] },
     }, kind.data, element);
     drawn.set(element, plot);
     element.dataset.drawn = String(data.times.length);

@@ -7,10 +7,11 @@ use crate::web::dashboard::assets;
 use crate::web::dashboard::signed::Signed;
 
 /// The places of the menu.
-const PLACES: [(&str, &str); 4] = [
+const PLACES: [(&str, &str); 5] = [
     ("/", "Overview"),
     ("/rollouts", "Rollouts"),
     ("/decisions", "Decisions"),
+    ("/figures", "Figures"),
     ("/environments", "Why this version?"),
 ];
 
@@ -94,12 +95,22 @@ fn top(signed: Option<&Signed>) -> Markup {
 }
 
 /// The form by which people come in.
-pub(in crate::web::dashboard) fn sign_in(next: &str, why: Option<&str>) -> Markup {
+///
+/// `provider` is what the identity provider is called, where there is one.
+pub(in crate::web::dashboard) fn sign_in(
+    next: &str,
+    why: Option<&str>,
+    provider: Option<&str>,
+) -> Markup {
     let body = html! {
         div.sign-in {
             h1 { "Sign in" }
             @if let Some(why) = why {
                 div.fault role="alert" #why { p { "That did not work: " (why) "." } }
+            }
+            @if let Some(provider) = provider {
+                p { a.button.go #oidc href={ "/sign-in/oidc?next=" (query(next)) } { "Sign in with " (provider) } }
+                p.quiet { "Or with a token:" }
             }
             form method="post" action="/sign-in" {
                 input type="hidden" name="next" value=(next);
@@ -108,7 +119,7 @@ pub(in crate::web::dashboard) fn sign_in(next: &str, why: Option<&str>) -> Marku
                         "Token "
                         span.hint { "it begins with " code { "pinion_" } }
                     }
-                    input #token type="password" name="token" required autofocus autocomplete="current-password"
+                    input #token type="password" name="token" required autofocus[provider.is_none()] autocomplete="current-password"
                         spellcheck="false" aria-describedby=[why.map(|_| "why")];
                 }
                 div { button.go type="submit" { "Sign in" } }
@@ -120,6 +131,21 @@ pub(in crate::web::dashboard) fn sign_in(next: &str, why: Option<&str>) -> Marku
         }
     };
     layout(None, "Sign in", "", body)
+}
+
+/// What a person is shown for the moment between the identity provider and the page that they asked for.
+pub(in crate::web::dashboard) fn come_in(next: &str) -> Markup {
+    let body = html! {
+        div.sign-in {
+            h1 { "You are signed in" }
+            p { a href=(next) { "Go on" } }
+        }
+    };
+    layout(None, "Signed in", "", body)
+}
+
+fn query(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// What a token of an environment or of CI is told.

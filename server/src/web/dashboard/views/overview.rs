@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use pinion_core::draw::Share;
+use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::PinSetName;
 use pinion_core::numbers::{counted, percent, ratio};
 
@@ -33,6 +34,7 @@ pub(in crate::web::dashboard) struct Overview {
     pub(in crate::web::dashboard) pin_sets: Vec<(PinSetEntry, (u32, u32), usize)>,
     pub(in crate::web::dashboard) forges: Vec<ForgeListing>,
     pub(in crate::web::dashboard) may_act: bool,
+    pub(in crate::web::dashboard) csrf: String,
 }
 
 impl Overview {
@@ -84,8 +86,8 @@ pub(in crate::web::dashboard) fn overview(page: &Overview) -> Markup {
         @if page.open.is_empty() {
             div.nothing {
                 p { "Nothing is on trial: every environment has the baseline." }
-                @if page.may_act {
-                    p { "To try a version: " code { "pinion rollout start PIN-SET PACKAGE==VERSION" } }
+                @if page.may_act && !page.pin_sets.is_empty() {
+                    p { "To try a version, start a rollout on the page of a pin set." }
                 }
             }
         } @else {
@@ -113,12 +115,12 @@ pub(in crate::web::dashboard) fn overview(page: &Overview) -> Markup {
         h2 { "Pin sets" }
         @if page.pin_sets.is_empty() {
             div.nothing {
-                p { "There is none yet: " code { "pinion pin-set create NAME --ecosystem pypi" } ", then "
-                    code { "pinion pin-set import NAME constraints.txt" } "." }
+                p { "There is none yet." }
             }
         } @else {
             (pin_sets(page))
         }
+        @if page.may_act { (new_pin_set(page)) }
         @if !page.forges.is_empty() {
             h2 { "Forges" }
             (table("Where changes are filed.", &["Name", "Kind", "Project", "Pin sets", "Open changes"],
@@ -127,6 +129,30 @@ pub(in crate::web::dashboard) fn overview(page: &Overview) -> Markup {
                     words(forge.pin_sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
                     words(forge.open_filings),
                 ])))
+        }
+    }
+}
+
+/// The form that makes a pin set.
+fn new_pin_set(page: &Overview) -> Markup {
+    html! {
+        details.action.alone #new-pin-set {
+            summary { "Make a pin set…" }
+            form method="post" action="/pin-sets" {
+                input type="hidden" name="csrf" value=(page.csrf);
+                p { "It is empty, follows no file and has the default policy; its pins are imported next." }
+                div {
+                    label for="new-name" { "Name " span.hint { "a-z, 0-9, - and ." } }
+                    input #new-name name="name" required maxlength="63" autocomplete="off" spellcheck="false";
+                }
+                div {
+                    label for="new-ecosystem" { "Ecosystem" }
+                    select #new-ecosystem name="ecosystem" {
+                        @for ecosystem in Ecosystem::ALL { option value=(ecosystem) { (ecosystem) } }
+                    }
+                }
+                div { button.go type="submit" { "Make it" } }
+            }
         }
     }
 }
@@ -152,7 +178,8 @@ fn card(open: &OpenRollout, may_act: bool) -> Markup {
                 span.share-words { (rollout.share()) }
             }
             (facts([
-                ("Why", words(told.why())),
+                // Of what goes as planned, what happens next says why.
+                ("Why", if health == Health::OnCourse { nothing() } else { words(told.why()) }),
                 ("Next", words(told.next())),
                 ("Who has it", words(who(&open.exposure))),
                 ("Failed", failed(told)),

@@ -1,6 +1,7 @@
 //! What several pages have.
 
 use maud::{Markup, PreEscaped, html};
+use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Share;
 use pinion_core::rollout::Rollout;
 use pinion_core::time::{Timestamp, in_words};
@@ -122,6 +123,17 @@ pub(super) fn pages(address: impl Fn(usize) -> String, page: usize, more: bool) 
                 @if more { a rel="next" href=(address(page + 1)) { "Next →" } }
             }
         }
+    }
+}
+
+/// A freeze of a pin set, in the words of `pinion pin-set show`.
+pub(super) fn frozen(freeze: &StandingFreeze) -> Markup {
+    html! {
+        @match freeze.until {
+            Some(until) => { "until " (moment(until)) }
+            None => { "until it is unfrozen" }
+        }
+        ", by " (freeze.by) " since " (moment(freeze.since)) ": " (freeze.reason) "; no share is raised"
     }
 }
 

@@ -1,9 +1,12 @@
 //! A pin set: what its environments get, where that comes from, what is blocked, what was tried.
 
 use maud::{Markup, html};
+use pinion_core::calendar::StandingFreeze;
+use pinion_core::numbers::counted;
 use pinion_core::pin::Pin;
 
-use super::parts::{ago, badge, facts, moment, nothing, pages, rollout_link, table, words};
+use super::parts::{ago, badge, facts, frozen, moment, nothing, pages, rollout_link, table, words};
+use super::set_action::{SetAction, SetForm, Shown};
 use crate::controller::Following;
 use crate::snapshot::PinSetEntry;
 use crate::store::records::{BlockRecord, SourceRecord};
@@ -16,7 +19,8 @@ pub(in crate::web::dashboard) struct PinSetPage {
     /// All, and those that report.
     pub(in crate::web::dashboard) environments: (u32, u32),
     pub(in crate::web::dashboard) following: Option<Following>,
-    pub(in crate::web::dashboard) blocks: Vec<BlockRecord>,
+    pub(in crate::web::dashboard) blocks: Vec<Block>,
+    pub(in crate::web::dashboard) freeze: Option<StandingFreeze>,
     /// The newest first, a few.
     pub(in crate::web::dashboard) rollouts: Vec<Told>,
     pub(in crate::web::dashboard) open: usize,
@@ -26,6 +30,18 @@ pub(in crate::web::dashboard) struct PinSetPage {
     pub(in crate::web::dashboard) pins: Vec<Pin>,
     pub(in crate::web::dashboard) page: usize,
     pub(in crate::web::dashboard) more: bool,
+    pub(in crate::web::dashboard) may_act: bool,
+    pub(in crate::web::dashboard) csrf: String,
+    /// A form that was refused.
+    pub(in crate::web::dashboard) form: Option<SetForm>,
+}
+
+/// A version that is blocked.
+#[derive(Debug)]
+pub(in crate::web::dashboard) struct Block {
+    pub(in crate::web::dashboard) record: BlockRecord,
+    /// How many more people have to ask before it is lifted.
+    pub(in crate::web::dashboard) missing: u32,
 }
 
 /// The page.
@@ -33,6 +49,11 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
     let record = &page.entry.stored.record;
     let name = &record.name;
     let (all, reporting) = page.environments;
+    let shown = Shown {
+        pin_set: name,
+        csrf: &page.csrf,
+        form: page.form.as_ref(),
+    };
     html! {
         p.crumb { a href="/" { "Overview" } }
         h1 { "Pin set " (name) }
@@ -40,11 +61,29 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
             ("Ecosystem", words(record.ecosystem)),
             ("Revision", html! { (record.revision) ", changed " (moment(record.updated_at)) }),
             ("Environments", words(format!("{all}, of which {reporting} report"))),
+            ("Frozen", page.freeze.as_ref().map_or_else(nothing, |freeze| html! { strong { (frozen(freeze)) } })),
             ("Rollouts", words(format!("{} open", page.open))),
+            ("Waiting", html! { a href={ "/pin-sets/" (name) "/queue" } { (counted(page.entry.queue.len() as u64, "package")) " in the queue" } }),
+            ("Policy", html! { a href={ "/pin-sets/" (name) "/policy" } { "what holds here, and what to expect of it" } }),
+            ("History", html! {
+                a href={ "/figures?pin_set=" (name) } { "delivery figures" } ", "
+                a href={ "/decisions?pin_set=" (name) } { "decisions" }
+            }),
             ("Source", match &record.source { Some(source) => source_in_words(source), None => words("none: changes are filed nowhere") }),
             ("Following", page.following.as_ref().map_or_else(nothing, following)),
             ("Without a client", html! { code { "/pin-sets/" (name) "/constraints.txt" } }),
         ]))
+        (shown.orphan(|form| page.may_act && is_shown(page, form)))
+        @if page.may_act {
+            section aria-labelledby="do" {
+                h2 #do { "What you can do" }
+                div.actions {
+                    a.action-link href={ "/pin-sets/" (name) "/start" } { "Start a rollout" }
+                    a.action-link href={ "/pin-sets/" (name) "/import" } { "Import a file of pins" }
+                    (shown.freeze(page.freeze.is_some()))
+                }
+            }
+        }
         h2 { "Rollouts" }
         @if page.rollouts.is_empty() {
             p.quiet { "None yet." }
@@ -60,11 +99,7 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
         @if page.blocks.is_empty() {
             p.quiet { "None." }
         } @else {
-            (table("Never proposed again until somebody lifts the block: pinion pin-set lift.", &["Package", "Version", "Since", "Rollout", "Why"],
-                page.blocks.iter().map(|block| vec![
-                    words(block.package.written()), words(&block.version), moment(block.at),
-                    html! { a.mono href={ "/rollouts/" (block.rollout) } { (block.rollout) } }, words(&block.reason),
-                ])))
+            (blocks(page, &shown))
         }
         h2 #pins { "Pins" }
         form.inline method="get" action={ "/pin-sets/" (name) "#pins" } role="search" {
@@ -88,6 +123,73 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
         @if !page.entry.verbatim.is_empty() {
             p.quiet { (page.entry.verbatim.len()) " lines that are no pins are served as they stand." }
         }
+    }
+}
+
+fn blocks(page: &PinSetPage, shown: &Shown<'_>) -> Markup {
+    let mut heads = vec![
+        "Package",
+        "Version",
+        "Since",
+        "Rollout",
+        "Why",
+        "Asked to lift",
+    ];
+    if page.may_act {
+        heads.push("");
+    }
+    let rows = page.blocks.iter().map(|block| {
+        let record = &block.record;
+        let package = record.package.written();
+        let version = record.version.to_string();
+        let mut row = vec![
+            words(package),
+            words(&version),
+            moment(record.at),
+            html! { a.mono href={ "/rollouts/" (record.rollout) } { (record.rollout) } },
+            words(&record.reason),
+            votes(block),
+        ];
+        if page.may_act {
+            row.push(shown.lift(package, &version, block.missing));
+        }
+        row
+    });
+    table(
+        "Never proposed again until somebody lifts the block.",
+        &heads,
+        rows,
+    )
+}
+
+/// Who has asked for it to be lifted, and how many more have to; nothing where nobody has.
+fn votes(block: &Block) -> Markup {
+    let names = block
+        .record
+        .lift_votes
+        .iter()
+        .map(|vote| vote.by.to_string());
+    let names: Vec<String> = names.collect();
+    match names.is_empty() {
+        true => nothing(),
+        false => words(format!(
+            "{} asked, {} more must",
+            names.join(", "),
+            block.missing
+        )),
+    }
+}
+
+/// Whether the form of what was refused is on the page still.
+fn is_shown(page: &PinSetPage, form: &SetForm) -> bool {
+    match form.action {
+        SetAction::Freeze => page.freeze.is_none(),
+        SetAction::Unfreeze => page.freeze.is_some(),
+        SetAction::Lift => page.blocks.iter().any(|block| {
+            block.record.package.written() == form.package
+                && block.record.version.to_string() == form.version
+        }),
+        SetAction::Drop => false,
     }
 }
 

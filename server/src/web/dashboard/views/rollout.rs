@@ -1,43 +1,23 @@
 //! A rollout's page: what it is, why it stands where it does, who has it, what happens next, how to stop it.
 
 use maud::{Markup, html};
+use pinion_core::calendar::StandingFreeze;
+use pinion_core::evidence::words::{failures_of, harm_in_words};
 use pinion_core::evidence::{Evidence, HarmBounds, Side};
+use pinion_core::gate::GateState;
 use pinion_core::log::LogEntry;
 use pinion_core::numbers::{percent, ratio};
 use pinion_core::outcome::Category;
-use pinion_core::reason::points;
-use pinion_core::rollout::Rollout;
-use pinion_core::state::Step;
+use pinion_core::rollout::{Lane, Rollout};
 
+use super::action::{Action, ActionForm, actions};
 use super::decisions::decision_rows;
 use super::overview::{stages, who};
 use super::parts::rollout_link;
-use super::parts::{ago, badge, facts, filing, moment, nothing, share_bar, table, words};
+use super::parts::{ago, badge, facts, filing, frozen, moment, nothing, share_bar, table, words};
 use crate::controller::{Exposure, GateStanding};
-use crate::store::records::FilingState;
 use crate::web::dashboard::picture::Pictures;
 use crate::web::dashboard::told::{Told, sentence};
-use pinion_core::gate::GateState;
-
-/// What a person may ask of a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::web::dashboard) enum Action {
-    Abort,
-    RollBack,
-    Pause,
-    Resume,
-    Promote,
-    File,
-}
-
-/// A form as it was sent, to be shown again.
-#[derive(Clone, Debug)]
-pub(in crate::web::dashboard) struct ActionForm {
-    pub(in crate::web::dashboard) action: Action,
-    pub(in crate::web::dashboard) reason: String,
-    pub(in crate::web::dashboard) share: String,
-    pub(in crate::web::dashboard) fault: Option<String>,
-}
 
 /// What the page shows.
 #[derive(Debug)]
@@ -51,105 +31,17 @@ pub(in crate::web::dashboard) struct RolloutPage {
     pub(in crate::web::dashboard) pictures: Pictures,
     /// Other open rollouts that it is watched together with.
     pub(in crate::web::dashboard) partners: Vec<std::sync::Arc<Rollout>>,
-    pub(in crate::web::dashboard) may_act: bool,
+    /// What the reader may ask of it as it stands.
+    pub(in crate::web::dashboard) allowed: Vec<Action>,
+    /// Whether the reader may promote it past approvals that are missing.
+    pub(in crate::web::dashboard) may_override: bool,
+    /// Of its whole pin set.
+    pub(in crate::web::dashboard) freeze: Option<StandingFreeze>,
+    /// What its versions need of others, a sentence each.
+    pub(in crate::web::dashboard) requires: Vec<String>,
     pub(in crate::web::dashboard) csrf: String,
     /// A form that is open.
     pub(in crate::web::dashboard) form: Option<ActionForm>,
-}
-
-impl Action {
-    const ALL: [Self; 6] = [
-        Self::Abort,
-        Self::RollBack,
-        Self::Pause,
-        Self::Resume,
-        Self::Promote,
-        Self::File,
-    ];
-
-    /// The action whose forms are sent here.
-    pub(in crate::web::dashboard) fn of_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.path() == path)
-    }
-
-    pub(in crate::web::dashboard) const fn path(self) -> &'static str {
-        match self {
-            Self::Abort => "abort",
-            Self::RollBack => "rollback",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Promote => "promote",
-            Self::File => "file",
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Abort => "Stop",
-            Self::RollBack => "Roll back",
-            Self::Pause => "Pause",
-            Self::Resume => "Resume",
-            Self::Promote => "Promote",
-            Self::File => "File again",
-        }
-    }
-
-    /// What it does, before it is done.
-    const fn meaning(self) -> &'static str {
-        match self {
-            Self::Abort => {
-                "Every environment gets the baseline on its next pull. The version is not blocked and nothing is filed."
-            }
-            Self::RollBack => {
-                "Every environment gets the baseline on its next pull, the version is blocked, and the rollback is filed where the pin set has a source."
-            }
-            Self::Pause => {
-                "The share stays as it is: who has the candidate keeps it, nobody else gets it, and evidence goes on."
-            }
-            Self::Resume => "It goes on from its present share.",
-            Self::Promote => {
-                "The share rises now, before the evidence asks for it. What was gathered as evidence of harm does not count any more."
-            }
-            Self::File => "The change is filed once more.",
-        }
-    }
-
-    /// What was done.
-    pub(in crate::web::dashboard) fn done(self, rollout: &Rollout) -> String {
-        match self {
-            Self::Abort => "Stopped: every environment gets the baseline on its next pull.".to_owned(),
-            Self::RollBack => {
-                "Rolled back: every environment gets the baseline on its next pull, and the version is blocked.".to_owned()
-            }
-            Self::Pause => format!("Paused at {}.", rollout.share()),
-            Self::Resume => "Resumed.".to_owned(),
-            Self::Promote => format!("Promoted to {}.", rollout.share()),
-            Self::File => "It is filed again in a moment.".to_owned(),
-        }
-    }
-
-    fn is_allowed(self, told: &Told) -> bool {
-        let step = match self {
-            Self::Abort => Step::Abort,
-            Self::RollBack => Step::RollBack,
-            Self::Pause => Step::Pause,
-            Self::Resume => Step::Resume,
-            Self::Promote => Step::Raise,
-            Self::File => {
-                let state = told.filing.as_ref().map(|filing| &filing.state);
-                return matches!(
-                    state,
-                    Some(
-                        FilingState::Pending { .. }
-                            | FilingState::Stopped { .. }
-                            | FilingState::Declined { .. }
-                    )
-                );
-            }
-        };
-        let has_next = self != Self::Promote || told.rollout.share().value() < 1.0;
-        has_next && told.rollout.state.kind().allows(step)
-    }
 }
 
 /// The page.
@@ -168,6 +60,7 @@ pub(in crate::web::dashboard) fn rollout(page: &RolloutPage) -> Markup {
                 (share_bar(told.rollout.share(), &stages(told)))
                 span.share-words { (told.rollout.share()) }
             }
+            (standing(page))
         }
         (answers(page))
         (actions(page))
@@ -177,6 +70,54 @@ pub(in crate::web::dashboard) fn rollout(page: &RolloutPage) -> Markup {
         (filed(told))
         (decisions(page))
         (details(page))
+    }
+}
+
+/// What holds of it beside its state.
+fn standing(page: &RolloutPage) -> Markup {
+    let rollout = &page.told.rollout;
+    facts([
+        (
+            "Shadow",
+            match rollout.is_shadow() {
+                true => words("only played: nobody has the candidate, nothing is blocked or filed"),
+                false => nothing(),
+            },
+        ),
+        (
+            "Security",
+            match rollout.lane {
+                Lane::Security => {
+                    words("started as a security fix, by the policy's rules for those")
+                }
+                Lane::Ordinary => nothing(),
+            },
+        ),
+        (
+            "Frozen",
+            page.freeze
+                .as_ref()
+                .filter(|_| rollout.state.is_open())
+                .map_or_else(nothing, frozen),
+        ),
+        ("Approvals", approvals(rollout)),
+    ])
+}
+
+/// Who has approved it, and how many have to; nothing where its policy asks for none.
+fn approvals(rollout: &Rollout) -> Markup {
+    let policy = &rollout.policy;
+    if policy.approvals == 0 {
+        return nothing();
+    }
+    html! {
+        (rollout.approvals.len()) " of " (policy.approvals)
+        @for (place, one) in rollout.approvals.iter().enumerate() {
+            (if place == 0 { ": " } else { ", " }) (one.by) " on " (moment(one.at))
+        }
+        @if rollout.approvals_missing() > 0 && !policy.approvers.is_empty() {
+            "; counts that of " (policy.approvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -262,92 +203,6 @@ fn affected(page: &RolloutPage) -> Markup {
                     }
                 }
                 @if ids.len() < exposure.exposed as usize { p.small.quiet { "The first " (ids.len()) " of " (exposure.exposed) "." } }
-            }
-        }
-    }
-}
-
-fn actions(page: &RolloutPage) -> Markup {
-    let allowed = Action::ALL
-        .into_iter()
-        .filter(|action| action.is_allowed(&page.told));
-    let allowed: Vec<Action> = allowed.collect();
-    let fault = page.form.as_ref().and_then(|form| {
-        // Of an action that is no longer there, the form cannot be shown again.
-        let is_there = page.may_act && allowed.contains(&form.action);
-        (!is_there)
-            .then_some(form)
-            .filter(|form| form.fault.is_some())
-    });
-    html! {
-        @if let Some(form) = fault {
-            div.fault role="alert" {
-                p { strong { (form.action.name()) " was not done. " } (form.fault.as_deref().unwrap_or_default()) }
-                @if !form.reason.is_empty() { p { "You had written: " (form.reason) } }
-            }
-        }
-        @if page.may_act && !allowed.is_empty() {
-            section aria-labelledby="do" {
-                h2 #do { "What you can do" }
-                div.actions {
-                    @for action in allowed { (action_form(page, action)) }
-                }
-            }
-        } @else if page.told.rollout.state.is_open() && !page.may_act {
-            p.quiet { "To stop it takes a token with the role release-manager; yours may look." }
-        }
-    }
-}
-
-fn action_form(page: &RolloutPage, action: Action) -> Markup {
-    let rollout = &page.told.rollout;
-    let form = page.form.as_ref().filter(|form| form.action == action);
-    let fault = form.and_then(|form| form.fault.as_deref());
-    let name = action.path();
-    let is_stop = matches!(action, Action::Abort);
-    html! {
-        details class={ "action" @if is_stop { " stop" } } #{ "act-" (name) } open[form.is_some()] {
-            summary { (action.name()) "…" }
-            form method="post" action={ "/rollouts/" (rollout.id) "/" (name) } {
-                input type="hidden" name="csrf" value=(page.csrf);
-                input type="hidden" name="expected_revision" value=(rollout.decisions);
-                @if let Some(fault) = fault {
-                    div.fault role="alert" #{ "fault-" (name) } { p { (fault) } p { "What you wrote is still here: look at the page, then confirm again." } }
-                }
-                p #{ "meaning-" (name) } { (action.meaning()) }
-                @if action == Action::Promote { (shares(page, form)) }
-                div {
-                    label for={ "reason-" (name) } { "Reason " span.hint { "for the decision log; may be empty" } }
-                    input type="text" #{ "reason-" (name) } name="reason" maxlength="500" autocomplete="off"
-                        value=(form.map(|form| form.reason.as_str()).unwrap_or_default());
-                }
-                div {
-                    button type="submit" class=(if is_stop || action == Action::RollBack { "stop" } else { "go" })
-                        aria-describedby={ "meaning-" (name) } {
-                        (action.name()) " " (page.told.candidate())
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn shares(page: &RolloutPage, form: Option<&ActionForm>) -> Markup {
-    let ahead = page
-        .told
-        .standing
-        .iter()
-        .flat_map(|standing| &standing.ahead);
-    let chosen = form.map(|form| form.share.as_str()).unwrap_or_default();
-    html! {
-        div {
-            label for="share" { "To" }
-            select #share name="share" {
-                option value="" selected[chosen.is_empty()] { "the next planned share" }
-                @for (_, share) in ahead {
-                    @let value = share.value().to_string();
-                    option value=(value) selected[chosen == value] { (share) }
-                }
             }
         }
     }
@@ -456,8 +311,8 @@ fn failures(page: &RolloutPage) -> Markup {
         (facts([
             ("With the candidate", side(&evidence.exposed_total)),
             ("With the baseline", side(&evidence.control_total)),
-            ("Harm", words(harm(evidence.harm.as_ref()))),
-            ("For everybody", words(for_all(evidence.harm.as_ref()))),
+            ("Harm", words(harm_in_words(evidence.harm.as_ref()))),
+            ("For everybody", words(evidence.harm.as_ref().map(HarmBounds::for_everybody).unwrap_or_default())),
             ("Most of the evidence", words(about(evidence))),
         ]))
         @if !categories.is_empty() {
@@ -495,43 +350,13 @@ fn side(side: &Side) -> Markup {
     ))
 }
 
-/// Where the average harm lies, in words.
-fn harm(harm: Option<&HarmBounds>) -> String {
-    let Some(harm) = harm else {
-        return "not known yet".to_owned();
-    };
-    match (harm.lower > -1.0, harm.upper < 1.0) {
-        (true, true) => format!("between {} and {}", points(harm.lower), points(harm.upper)),
-        (true, false) => format!("{} or more; no size is excluded", points(harm.lower)),
-        (false, true) => format!("none shown; up to {} is not excluded", points(harm.upper)),
-        (false, false) => "none shown; no size is excluded yet".to_owned(),
-    }
-}
-
-/// What it takes until everybody gets the candidate.
-fn for_all(harm: Option<&HarmBounds>) -> String {
-    let Some(harm) = harm else {
-        return String::new();
-    };
-    let margin = points(harm.margin);
-    match harm.is_clear() {
-        true => format!("harm of {margin} or more is excluded, so it may go past 50 %"),
-        false => format!("harm of {margin} or more must be excluded before everybody gets it"),
-    }
-}
-
 /// What most of the evidence is about.
 fn about(evidence: &Evidence) -> String {
     let leading = evidence.leading();
     if leading.log_e <= 0.0 {
         return String::new();
     }
-    match leading.target.to_string().as_str() {
-        "any" => "failures of any kind".to_owned(),
-        // Other targets than categories are several words, such as "on linux".
-        target if target.contains(' ') => format!("failures {target}"),
-        category => format!("{category} failures"),
-    }
+    failures_of(&leading.target.to_string())
 }
 
 fn filed(told: &Told) -> Markup {
@@ -576,6 +401,7 @@ fn details(page: &RolloutPage) -> Markup {
                 Some(epoch) => html! { (epoch.index) ", since " (moment(epoch.since)) },
                 None => words("none has begun"),
             }),
+            ("Requires", words(page.requires.join("; "))),
             ("Population", rollout.fleet.as_ref().map_or_else(nothing, |fleet| words(fleet.population))),
             ("Revision", words(rollout.decisions)),
             ("Seed SHA-256", html! { code { (rollout.seed.sha256()) } }),

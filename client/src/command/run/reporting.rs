@@ -76,7 +76,7 @@ impl Reporting {
             Err(_) => {
                 stop.abort();
                 let server = connection.server();
-                tell_waiting(session, &format!("no answer in time from `{server}`"));
+                tell_waiting(session, &format!("`{server}` did not answer in time"));
             }
         }
     }

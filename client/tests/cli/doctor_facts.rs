@@ -190,7 +190,10 @@ fn of_several_servers_each_is_looked_at_and_one_that_is_away_is_a_warning() {
         panic!("{servers:?}");
     };
     assert!(well.starts_with(&format!("{} answers", urls[0])), "{well}");
-    assert!(old.contains(&urls[1]) && old.contains("is 3 minutes old"), "{old}");
+    assert!(
+        old.contains(&urls[1]) && old.contains("is 3 minutes old"),
+        "{old}"
+    );
     assert!(unreached.contains(&urls[2]), "{unreached}");
     for name in ["transport", "token", "clock"] {
         assert_eq!(state(&json, name), "ok", "{json:#}");

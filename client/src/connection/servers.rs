@@ -16,14 +16,14 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
-use tonic::Code;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tower::{Service, ServiceExt as _};
 
 use methods::may_be_made_twice;
+use unanswered::Cause;
 pub use unanswered::Unanswered;
-use unanswered::{Cause, unavailable};
 
 /// The longest that one of several servers is waited for where another can be asked instead.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
@@ -157,25 +157,23 @@ impl Servers {
         &self.shared.servers[first].url
     }
 
-    async fn ask(self, request: Request<Body>) -> Result<Response<Body>, Unanswered> {
+    async fn ask(self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let until = Instant::now() + self.waits.whole;
         let may_be_made_twice = may_be_made_twice(request.uri().path());
         if let [server] = &self.shared.servers[..] {
             let asked = ask_once(server, request, self.waits.whole).await;
-            return asked.map_err(|cause| {
-                let may_be_done = cause.may_be_done() && !may_be_made_twice;
-                Unanswered::by_one(cause, may_be_done)
-            });
+            return asked.map_err(|cause| Unanswered::by_one(cause, may_be_made_twice).into());
         }
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, REQUEST_BYTES_MAX).collect().await;
-        let body = body.map_err(|cause| Unanswered::by_one(Cause::Unsendable(cause), false))?;
+        let body = body.map_err(|cause| Status::out_of_range(cause.to_string()))?;
         let copies = Copies {
             parts,
             body: Full::new(body.to_bytes()),
             may_be_made_twice,
         };
-        self.ask_one_after_the_other(&copies, until).await
+        let asked = self.ask_one_after_the_other(&copies, until).await;
+        asked.map_err(Status::from)
     }
 
     async fn ask_one_after_the_other(
@@ -197,30 +195,22 @@ impl Servers {
                 false => left,
             };
             let server = &shared.servers[index];
-            let answer = ask_once(server, copies.one(), wait).await;
-            let cause = match answer {
-                Ok(response) => match unavailable(&response) {
-                    None => {
-                        shared.note_answered(index);
-                        return Ok(watched(shared, index, response));
+            match ask_once(server, copies.one(), wait).await {
+                Ok(response) => {
+                    shared.note_answered(index);
+                    return Ok(watched(shared, index, response));
+                }
+                Err(cause) => {
+                    shared.note_failed(index);
+                    let goes_on = copies.may_be_made_twice || !cause.has_arrived();
+                    tried.push((server.url.clone(), cause));
+                    if !goes_on {
+                        break;
                     }
-                    // What a server that is not available said of what must not be made twice is for the caller.
-                    Some(_) if !copies.may_be_made_twice => {
-                        shared.note_failed(index);
-                        return Ok(response);
-                    }
-                    Some(words) => Cause::Unavailable(words),
-                },
-                Err(cause) => cause,
-            };
-            shared.note_failed(index);
-            let may_be_done = cause.may_be_done() && !copies.may_be_made_twice;
-            tried.push((server.url.clone(), cause));
-            if may_be_done || is_last {
-                return Err(Unanswered::by_several(tried, may_be_done));
+                }
             }
         }
-        Err(Unanswered::by_several(tried, false))
+        Err(Unanswered::by_several(tried, copies.may_be_made_twice))
     }
 }
 
@@ -260,7 +250,7 @@ impl Standing {
 
 impl Service<Request<Body>> for Servers {
     type Response = Response<Body>;
-    type Error = Unanswered;
+    type Error = Status;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -296,13 +286,7 @@ async fn ask_once(
         let mut channel = server.channel().map_err(Cause::NotReached)?;
         let channel = channel.ready().await.map_err(Cause::NotReached)?;
         let response = channel.call(request).await.map_err(Cause::of)?;
-        match response.headers().get("grpc-status") {
-            // It heeds the caller's deadline, and goes on with what it has begun.
-            Some(code) if Code::from_bytes(code.as_bytes()) == Code::DeadlineExceeded => {
-                Err(Cause::Late(wait))
-            }
-            _ => Ok(response),
-        }
+        Cause::said_by(&response).map_or(Ok(response), Err)
     };
     match tokio::time::timeout(wait, asked).await {
         Ok(Err(Cause::Late(_))) | Err(_) => Err(Cause::Late(wait)),

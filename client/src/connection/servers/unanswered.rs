@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
@@ -20,8 +21,8 @@ pub(super) enum Cause {
     Late(Duration),
     /// It is there and says, in these words, that it cannot answer now.
     Unavailable(String),
-    /// The request is too long, or could not be read.
-    Unsendable(Box<dyn Error + Send + Sync>),
+    /// Something before it says that it is not there; the request may have arrived.
+    Away(StatusCode),
 }
 
 impl Cause {
@@ -36,19 +37,44 @@ impl Cause {
         }
     }
 
+    /// What a response says that is no answer; none: it is one.
+    pub(super) fn said_by<T>(response: &Response<T>) -> Option<Self> {
+        let Some(code) = response.headers().get("grpc-status") else {
+            let status = response.status();
+            let is_away = matches!(
+                status,
+                StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            );
+            return is_away.then_some(Self::Away(status));
+        };
+        match Code::from_bytes(code.as_bytes()) {
+            Code::Unavailable => Some(Self::Unavailable(words(response))),
+            // It heeds the caller's deadline, and goes on with what it has begun.
+            Code::DeadlineExceeded => Some(Self::Late(Duration::ZERO)),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may have arrived.
+    pub(super) const fn has_arrived(&self) -> bool {
+        !matches!(self, Self::NotReached(_))
+    }
+
     /// Whether what was asked may have been done although no answer came.
-    pub(super) const fn may_be_done(&self) -> bool {
+    const fn may_be_done(&self) -> bool {
         match self {
-            Self::NotReached(_) | Self::Unsendable(_) => false,
-            Self::Broken(_) | Self::Late(_) | Self::Unavailable(_) => true,
+            // A server that could not says so itself.
+            Self::NotReached(_) | Self::Unavailable(_) => false,
+            Self::Broken(_) | Self::Late(_) | Self::Away(_) => true,
         }
     }
 
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::NotReached(error) | Self::Broken(error) => Some(error),
-            Self::Unsendable(error) => Some(&**error),
-            Self::Late(_) | Self::Unavailable(_) => None,
+            Self::Late(_) | Self::Unavailable(_) | Self::Away(_) => None,
         }
     }
 }
@@ -59,7 +85,7 @@ impl fmt::Display for Cause {
             Self::NotReached(error) | Self::Broken(error) => formatter.write_str(&chain(error)),
             Self::Late(wait) => write!(formatter, "no answer within {:?}", rounded(*wait)),
             Self::Unavailable(words) => formatter.write_str(words),
-            Self::Unsendable(error) => write!(formatter, "the request cannot be sent: {error}"),
+            Self::Away(status) => write!(formatter, "HTTP status {status}"),
         }
     }
 }
@@ -74,19 +100,22 @@ pub struct Unanswered {
 
 impl Unanswered {
     /// Of the only server.
-    pub(super) fn by_one(cause: Cause, may_be_done: bool) -> Self {
-        Self {
-            tried: vec![(None, cause)],
-            may_be_done,
-        }
+    pub(super) fn by_one(cause: Cause, may_be_made_twice: bool) -> Self {
+        Self::new(vec![(None, cause)], may_be_made_twice)
     }
 
     /// Of several: their URLs, and why each did not answer.
-    pub(super) fn by_several(tried: Vec<(String, Cause)>, may_be_done: bool) -> Self {
+    pub(super) fn by_several(tried: Vec<(String, Cause)>, may_be_made_twice: bool) -> Self {
         let tried = tried.into_iter();
+        let tried = tried.map(|(url, cause)| (Some(url), cause)).collect();
+        Self::new(tried, may_be_made_twice)
+    }
+
+    fn new(tried: Vec<(Option<String>, Cause)>, may_be_made_twice: bool) -> Self {
+        let may_be_done = tried.iter().any(|(_, cause)| cause.may_be_done());
         Self {
-            tried: tried.map(|(url, cause)| (Some(url), cause)).collect(),
-            may_be_done,
+            tried,
+            may_be_done: may_be_done && !may_be_made_twice,
         }
     }
 
@@ -117,26 +146,26 @@ impl Error for Unanswered {
     }
 }
 
-/// What an answer says whose server, or whoever stands before it, is there and cannot answer now.
-pub(super) fn unavailable<T>(response: &Response<T>) -> Option<String> {
-    let Some(code) = response.headers().get("grpc-status") else {
-        let status = response.status();
-        let is_away = matches!(
-            status,
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        );
-        return is_away.then(|| format!("HTTP status {status}"));
-    };
-    if Code::from_bytes(code.as_bytes()) != Code::Unavailable {
-        return None;
+impl From<Unanswered> for Status {
+    fn from(unanswered: Unanswered) -> Self {
+        let code = match unanswered.tried.last() {
+            Some((_, Cause::Late(_))) => Code::DeadlineExceeded,
+            _ => Code::Unavailable,
+        };
+        let mut status = Self::new(code, unanswered.to_string());
+        status.set_source(Arc::new(unanswered));
+        status
     }
+}
+
+fn words<T>(response: &Response<T>) -> String {
     let mut headers = response.headers().clone();
     // Nobody needs them here, and reading broken ones would panic.
     headers.remove("grpc-status-details-bin");
     let status = Status::from_header_map(&headers);
     let words = status.map(|status| status.message().to_owned());
     let words = words.filter(|words| !words.is_empty());
-    Some(words.unwrap_or_else(|| Code::Unavailable.description().to_owned()))
+    words.unwrap_or_else(|| Code::Unavailable.description().to_owned())
 }
 
 fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
@@ -172,6 +201,11 @@ mod tests {
         builder.body(()).expect("valid")
     }
 
+    fn said(headers: &[(&str, &str)], status: u16) -> Option<String> {
+        let cause = Cause::said_by(&answer(headers, status));
+        cause.map(|cause| cause.to_string())
+    }
+
     #[test]
     fn a_server_that_cannot_answer_now_says_why() {
         let stopping = [
@@ -179,20 +213,28 @@ mod tests {
             ("grpc-message", "the%20server%20stops"),
             ("grpc-status-details-bin", "!"),
         ];
-        let words = unavailable(&answer(&stopping, 200));
-        assert_eq!(words.as_deref(), Some("the server stops"));
-        let silent = unavailable(&answer(&[("grpc-status", "14")], 200));
+        assert_eq!(said(&stopping, 200).as_deref(), Some("the server stops"));
+        let silent = said(&[("grpc-status", "14")], 200);
         assert!(silent.is_some_and(|words| words.contains("unavailable")));
-        let proxy = unavailable(&answer(&[], 503)).expect("away");
-        assert!(proxy.contains("503"), "{proxy}");
+        let proxy = said(&[], 503);
+        assert!(proxy.is_some_and(|words| words.contains("503")));
     }
 
     #[test]
     fn every_other_answer_is_an_answer() {
         for headers in [&[][..], &[("grpc-status", "0")], &[("grpc-status", "9")]] {
-            assert_eq!(unavailable(&answer(headers, 200)), None);
+            assert_eq!(said(headers, 200), None);
         }
-        assert_eq!(unavailable(&answer(&[], 404)), None);
+        assert_eq!(said(&[], 404), None);
+    }
+
+    #[test]
+    fn what_was_done_is_in_doubt_only_where_it_may_not_be_done_twice() {
+        let doubt = |cause, twice| Unanswered::by_one(cause, twice).may_be_done();
+        assert!(doubt(Cause::Late(Duration::ZERO), false));
+        assert!(doubt(Cause::Away(StatusCode::BAD_GATEWAY), false));
+        assert!(!doubt(Cause::Late(Duration::ZERO), true));
+        assert!(!doubt(Cause::Unavailable("it stops".to_owned()), false));
     }
 
     #[test]
@@ -207,7 +249,7 @@ mod tests {
                 Cause::Unavailable("it stops".to_owned()),
             ),
         ];
-        let unanswered = Unanswered::by_several(tried, false);
+        let unanswered = Unanswered::by_several(tried, true);
         assert_eq!(
             unanswered.to_string(),
             "`http://a`: no answer within 5s; `http://b`: it stops"

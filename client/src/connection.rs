@@ -116,14 +116,13 @@ impl ConnectOptions {
             _ => waits.attempt(),
         });
         let servers = uris.into_iter();
-        let servers: Vec<Server> = servers
-            .map(|(url, uri)| self.server_at(url, uri, connect_timeout))
-            .collect();
-        if let Some(secure) = servers.iter().find(|server| server.has_tls()) {
-            secure.channel().map_err(|cause| Error::Certificates {
+        let servers = servers.map(|(url, uri)| self.server_at(url, uri, connect_timeout));
+        let servers = Servers::new(servers.collect(), waits);
+        servers
+            .check_authorities()
+            .map_err(|cause| Error::Certificates {
                 cause: chain(&cause),
             })?;
-        }
         let authorization = self.token.as_deref().map(bearer).transpose()?;
         let credentials = Credentials {
             authorization,
@@ -132,7 +131,7 @@ impl ConnectOptions {
         };
         Ok(Connection {
             server: self.server,
-            servers: Servers::new(servers, waits),
+            servers,
             credentials,
             deadline: self.deadline,
         })

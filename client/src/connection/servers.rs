@@ -50,15 +50,10 @@ impl Server {
         }
     }
 
-    /// Whether it is spoken to by TLS.
-    pub(super) const fn has_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
     /// The channel, which connects when it is used.
     ///
     /// Made late, since reading the system's authorities takes milliseconds for each.
-    pub(super) fn channel(&self) -> Result<Channel, tonic::transport::Error> {
+    fn channel(&self) -> Result<Channel, tonic::transport::Error> {
         if let Some(channel) = self.channel.get() {
             return Ok(channel.clone());
         }
@@ -141,6 +136,13 @@ impl Servers {
             }),
             waits,
         }
+    }
+
+    /// Makes the channel to the first server that is spoken to by TLS; all of them trust the same authorities.
+    pub(super) fn check_authorities(&self) -> Result<(), tonic::transport::Error> {
+        let mut servers = self.shared.servers.iter();
+        let secure = servers.find(|server| server.tls.is_some());
+        secure.map_or(Ok(()), |server| server.channel().map(drop))
     }
 
     /// The same servers, waited for otherwise.

@@ -30,7 +30,9 @@ pub(crate) struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// The server, such as `https://pinion.example:7460`.
+    /// The server, such as `https://pinion.example:7460`; of several on one store, their URLs, separated by commas.
+    ///
+    /// Of several, one at random is asked, and the next where it fails.
     ///
     /// Without it: the user's configuration, then the server that this checkout joined. What a joined
     /// checkout does for itself (sync, run, hold, leave) always goes to the server it joined.

@@ -33,7 +33,7 @@ pub(crate) use taken::Taken;
 pub(crate) struct Membership {
     /// The checkout's directory.
     pub(crate) checkout: PathBuf,
-    /// The server's URL.
+    /// The server's URL, or those of several, separated by commas.
     pub(crate) server: String,
     /// The environment's id.
     pub(crate) environment: String,

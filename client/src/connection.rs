@@ -1,6 +1,9 @@
-//! A connection to a Pinion server: TLS, the bearer token, the deadline, the trace.
+//! A connection to a Pinion server, or to several on the same store: TLS, the bearer token, the deadline, the trace.
 //!
-//! Opening does no network traffic; the first call connects, and later calls reconnect by themselves.
+//! Opening does no network traffic; the first call connects, and later calls reconnect by themselves. Which of
+//! several servers is asked is decided in [`servers`].
+
+mod servers;
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,18 +12,24 @@ use http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::trace::Trace;
 use crate::v1;
 
-/// The transport of every service client: a channel that adds the token and the trace.
-pub type Transport = InterceptedService<Channel, Credentials>;
+use servers::{Server, Waits};
+pub use servers::{Servers, Unanswered};
+
+/// The transport of every service client: the servers, each asked with the token and the trace.
+pub type Transport = InterceptedService<Servers, Credentials>;
 
 /// The longest answer taken from a server: 16 MiB, four times the largest pin set.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What is waited beyond the deadline, so that whoever asked the servers can say which and how it went.
+const SLACK: Duration = Duration::from_millis(50);
 
 /// Where the server is and how to speak to it.
 #[derive(Clone)]
@@ -34,7 +43,15 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Options for the server at a URL such as `https://pinion.example:7460`.
+    /// Options for the server at a URL such as `https://pinion.example:7460`, or for several that share a store,
+    /// separated by commas.
+    ///
+    /// Of several, one at random is asked, and the next where it fails: always when it cannot be reached; when the
+    /// connection breaks, no answer begins within an equal part of the deadline (at most 5 s) or the server says that it
+    /// is unavailable, only if the request may be made twice. The one that answered last is asked first the next time,
+    /// and those that failed in the last 10 s last.
+    ///
+    /// A name with several addresses is one server: they are tried in turn to connect, in the order of the resolver.
     ///
     /// Without more: no token, the system's certificate authorities, 5 s to connect, 20 s for an answer.
     pub fn new(server: impl Into<String>) -> Self {
@@ -46,6 +63,12 @@ impl ConnectOptions {
             connect_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(20),
         }
+    }
+
+    /// The same options for another server, or other servers.
+    pub fn server(mut self, server: impl Into<String>) -> Self {
+        self.server = server.into();
+        self
     }
 
     /// Sends `token` as `authorization: Bearer …`, marked as sensitive so that no log shows it.
@@ -85,25 +108,21 @@ impl ConnectOptions {
     /// Must be called within a tokio runtime. Refuses an address that is no `http`/`https` URL, plain
     /// http to another host, an unreadable certificate, and a token that cannot be a header.
     pub fn open(self) -> Result<Connection, Error> {
-        let uri = check_server(&self.server, self.plain_http_anywhere)?;
-        let is_plain = uri.scheme_str() == Some("http");
-        let mut endpoint = Endpoint::from(uri)
-            .connect_timeout(self.connect_timeout)
-            .keep_alive_timeout(Duration::from_secs(20))
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .user_agent(concat!("pinion/", env!("CARGO_PKG_VERSION")))
-            .expect("a constant of visible ASCII is a header value");
-        if !is_plain {
-            let tls = match &self.ca_pem {
-                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-                None => ClientTlsConfig::new().with_native_roots(),
-            };
-            endpoint = endpoint
-                .tls_config(tls.timeout(self.connect_timeout))
-                .map_err(|cause| Error::Certificates {
-                    cause: chain(&cause),
-                })?;
-        }
+        let uris = check_servers(&self.server, self.plain_http_anywhere)?;
+        let waits = Waits::shared(self.deadline, uris.len());
+        // One that swallows packets must leave time for the others.
+        let connect_timeout = self.connect_timeout.min(match uris.len() {
+            1 => self.connect_timeout,
+            _ => waits.attempt(),
+        });
+        let servers = uris.into_iter();
+        let servers = servers.map(|(url, uri)| self.server_at(url, uri, connect_timeout));
+        let servers = Servers::new(servers.collect(), waits);
+        servers
+            .check_authorities()
+            .map_err(|cause| Error::Certificates {
+                cause: chain(&cause),
+            })?;
         let authorization = self.token.as_deref().map(bearer).transpose()?;
         let credentials = Credentials {
             authorization,
@@ -112,10 +131,26 @@ impl ConnectOptions {
         };
         Ok(Connection {
             server: self.server,
-            channel: endpoint.connect_lazy(),
+            servers,
             credentials,
             deadline: self.deadline,
         })
+    }
+
+    fn server_at(&self, url: &str, uri: Uri, connect_timeout: Duration) -> Server {
+        let is_plain = uri.scheme_str() == Some("http");
+        let endpoint = Endpoint::from(uri)
+            .connect_timeout(connect_timeout)
+            .keep_alive_timeout(Duration::from_secs(20))
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .user_agent(concat!("pinion/", env!("CARGO_PKG_VERSION")))
+            .expect("a constant of visible ASCII is a header value");
+        let tls = match &self.ca_pem {
+            Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        let tls = tls.timeout(connect_timeout);
+        Server::new(url.to_owned(), endpoint, (!is_plain).then_some(tls))
     }
 }
 
@@ -123,7 +158,7 @@ impl ConnectOptions {
 #[derive(Clone)]
 pub struct Connection {
     server: String,
-    channel: Channel,
+    servers: Servers,
     credentials: Credentials,
     deadline: Duration,
 }
@@ -165,9 +200,14 @@ impl Connection {
         admin: admin_service_client::AdminServiceClient;
     }
 
-    /// The server's URL, as given.
+    /// The server's URL, or those of several, as given.
     pub fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The URL of the server that answered last, or of the one that will be asked first.
+    pub fn answering(&self) -> &str {
+        self.servers.first()
     }
 
     /// The same connection for calls that answer with a stream: no deadline is sent.
@@ -177,9 +217,10 @@ impl Connection {
         connection
     }
 
-    /// The same connection for calls that may take as long as this.
+    /// The same connection for calls that may take as long as this: no server is given up for being slow.
     pub fn patient(&self, deadline: Duration) -> Self {
         let mut connection = self.clone();
+        connection.servers = self.servers.waiting(Waits::patient(deadline));
         connection.deadline = deadline;
         connection.credentials.deadline = Some(deadline);
         connection
@@ -190,18 +231,19 @@ impl Connection {
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.deadline, call).await {
+        match tokio::time::timeout(self.deadline + SLACK, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(Error::from_status(&self.server, &status)),
             Err(_) => Err(Error::Unreachable {
                 server: self.server.clone(),
                 cause: format!("no answer within {:?}", self.deadline),
+                may_be_done: false,
             }),
         }
     }
 
     fn transport(&self) -> Transport {
-        InterceptedService::new(self.channel.clone(), self.credentials.clone())
+        InterceptedService::new(self.servers.clone(), self.credentials.clone())
     }
 }
 
@@ -237,6 +279,29 @@ pub fn is_loopback(host: &str) -> bool {
         || bare
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// The URLs of servers that are separated by commas.
+pub fn each_server(servers: &str) -> impl Iterator<Item = &str> {
+    servers.split(',').map(str::trim)
+}
+
+/// Reads the URLs of servers that are separated by commas, each as [`check_server`] does; each once.
+pub fn check_servers(servers: &str, plain_http_anywhere: bool) -> Result<Vec<(&str, Uri)>, Error> {
+    let mut read: Vec<(&str, Uri)> = Vec::new();
+    for server in each_server(servers) {
+        if server.is_empty() && servers.contains(',') {
+            return Err(Error::Address {
+                server: servers.to_owned(),
+                problem: "a comma stands beside no URL",
+            });
+        }
+        let uri = check_server(server, plain_http_anywhere)?;
+        if read.iter().all(|(_, known)| *known != uri) {
+            read.push((server, uri));
+        }
+    }
+    Ok(read)
 }
 
 /// Reads a server's URL and refuses plain http to another host, unless it is allowed.
@@ -339,6 +404,25 @@ mod tests {
         ] {
             assert!(parse_server(server).is_err(), "{server}");
         }
+    }
+
+    #[test]
+    fn of_several_servers_the_one_that_is_wrong_is_named() {
+        let read = check_servers("https://a:7460, https://b:7460,https://a:7460/", false);
+        let urls: Vec<_> = read
+            .expect("fine")
+            .into_iter()
+            .map(|(url, _)| url)
+            .collect();
+        assert_eq!(urls, ["https://a:7460", "https://b:7460"], "each once");
+        let refusal = |servers| match check_servers(servers, false) {
+            Err(error) => error.to_string(),
+            Ok(read) => panic!("{read:?}"),
+        };
+        assert!(refusal("https://a,ftp://b").contains("`ftp://b`"));
+        assert!(refusal("https://a,http://b.example").contains("`b.example`"));
+        assert!(refusal("https://a,,https://b").contains("comma"));
+        assert!(refusal("https://a,").contains("comma"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::connection::chain;
+use crate::connection::{Unanswered, chain, each_server};
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,14 @@ pub enum Error {
         cause: String,
     },
     /// No answer came: the server is away, slow, or the network is.
-    #[error("the server at `{server}` cannot be reached: {cause}")]
+    #[error("{}: {cause}", headline(server))]
     Unreachable {
-        /// Its URL.
+        /// Its URL, or those of several.
         server: String,
-        /// Why.
+        /// Why; of several servers, each that was asked with what it said.
         cause: String,
+        /// Whether something was asked for that changes things, and may have been done although no answer came.
+        may_be_done: bool,
     },
     /// The server answered with something that breaks the contract.
     #[error("the server's answer cannot be used: {problem}")]
@@ -56,16 +58,19 @@ pub enum Error {
 impl Error {
     /// Types a gRPC status.
     pub fn from_status(server: &str, status: &Status) -> Self {
+        let source = std::error::Error::source(status);
+        let unanswered = source.and_then(|source| source.downcast_ref::<Unanswered>());
+        let unreachable = || Self::Unreachable {
+            server: server.to_owned(),
+            cause: reach_failure(status),
+            may_be_done: unanswered.is_some_and(Unanswered::may_be_done),
+        };
         match status.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable {
-                server: server.to_owned(),
-                cause: reach_failure(status),
-            },
+            // Whatever code its words were given.
+            _ if unanswered.is_some() => unreachable(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => unreachable(),
             // A peer that speaks no gRPC ends up here with the transport's error inside.
-            Code::Unknown if std::error::Error::source(status).is_some() => Self::Unreachable {
-                server: server.to_owned(),
-                cause: reach_failure(status),
-            },
+            Code::Unknown if source.is_some() => unreachable(),
             _ => Self::Refused(Box::new(Refusal::from_status(status))),
         }
     }
@@ -91,8 +96,18 @@ impl Error {
     }
 }
 
+/// What happened; of several servers, those that were asked are named where it says why.
+fn headline(server: &str) -> String {
+    match each_server(server).count() {
+        1 => format!("the server at `{server}` cannot be reached"),
+        _ => "no server answered".to_owned(),
+    }
+}
+
 fn reach_failure(status: &Status) -> String {
     match std::error::Error::source(status) {
+        // It has told its causes itself.
+        Some(source) if source.is::<Unanswered>() => source.to_string(),
         Some(source) => chain(source),
         None => status.message().to_owned(),
     }

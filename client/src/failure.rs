@@ -66,6 +66,12 @@ impl From<Error> for Failure {
             Error::Certificates { .. } => {
                 Self::new(Exit::Invalid, error.to_string()).next("name a PEM file by --ca-file")
             }
+            Error::Unreachable {
+                may_be_done: true, ..
+            } => Self::new(Exit::Unreachable, error.to_string()).next(
+                "it may have been done all the same: look at what is there before repeating it, as by \
+                 `pinion rollout list`, `pinion audit list` or `pinion status`",
+            ),
             Error::Unreachable { .. } => Self::new(Exit::Unreachable, error.to_string())
                 .next("see that the server runs and that --server names it"),
             Error::Answer { .. } => Self::new(Exit::Refused, error.to_string())

@@ -24,6 +24,9 @@
 //! `examples/report.rs` and `examples/watch_pins.rs` are whole programs. What breaks a command when many pins
 //! changed is found by [`bisect`], which needs no server.
 //!
+//! Of several servers on one store, [`ConnectOptions::new`] takes all URLs, separated by commas, and asks the next where
+//! one fails.
+//!
 //! Every call has a deadline ([`ConnectOptions::deadline`]); every error is an [`Error`], and what
 //! a server refused says which field was wrong and what to do next ([`Refusal::sentences`]).
 

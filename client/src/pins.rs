@@ -84,7 +84,8 @@ impl Pins {
 
     /// The pins now, unless `known_etag` names them, and again whenever they change.
     ///
-    /// The stream ends when the server stops or the connection breaks; watch again with the last etag.
+    /// The stream ends when the server stops or the connection breaks; watch again with the last etag: of several servers,
+    /// another one goes on.
     pub async fn watch(
         connection: &Connection,
         known_etag: Option<&str>,

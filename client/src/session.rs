@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pinion_client::connection::{check_server, is_loopback};
+use pinion_client::connection::{check_servers, each_server, is_loopback};
 use pinion_client::{ConnectOptions, Connection};
 
 use crate::args::Globals;
@@ -30,8 +30,9 @@ pub(crate) enum Patience {
     InPassing,
 }
 
-/// A server and how to reach it.
+/// A server, or several on one store, and how to reach them.
 pub(crate) struct Place {
+    /// Its URL, or theirs, separated by commas.
     pub(crate) server: String,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure_http: bool,
@@ -85,7 +86,9 @@ impl Session {
         let token = match self.given_token(&settings)? {
             Some(token) => token,
             // An environment's token goes to the server that gave it, and to no other.
-            None => match checkout.filter(|checkout| checkout.membership.server == place.server) {
+            None => match checkout
+                .filter(|checkout| are_among(&place.server, &checkout.membership.server))
+            {
                 Some(checkout) => checkout.token()?,
                 None => {
                     return Err(Failure::new(Exit::Denied, "there is no token")
@@ -108,8 +111,10 @@ impl Session {
             .server
             .clone()
             .or_else(|| settings.server.clone());
-        let is_joined =
-            joined.is_some_and(|joined| named.as_ref().is_none_or(|named| *named == joined.server));
+        let is_joined = joined.is_some_and(|joined| {
+            let named = named.as_ref();
+            named.is_none_or(|named| are_among(named, &joined.server))
+        });
         let joined = joined.filter(|_| is_joined);
         let server = named.or_else(|| joined.map(|joined| joined.server.clone()));
         let ca_file = self
@@ -127,7 +132,7 @@ impl Session {
                 || joined.is_some_and(|joined| joined.insecure_http),
         };
         // Before a token is looked for, let alone asked for.
-        check_server(&place.server, place.insecure_http)?;
+        check_servers(&place.server, place.insecure_http)?;
         Ok(place)
     }
 
@@ -170,9 +175,11 @@ impl Session {
     ) -> Result<Connection, Failure> {
         let mut options = self.options(place)?.token(token);
         if place.insecure_http {
-            let uri = check_server(&place.server, true)?;
-            let host = uri.host().unwrap_or_default();
-            if uri.scheme_str() == Some("http") && !is_loopback(host) {
+            for (_, uri) in check_servers(&place.server, true)? {
+                let host = uri.host().unwrap_or_default();
+                if uri.scheme_str() != Some("http") || is_loopback(host) {
+                    continue;
+                }
                 self.terminal.warn(format_args!(
                     "plain http to `{host}`: everybody on the way can read the token and change the pins"
                 ));
@@ -191,6 +198,12 @@ impl Session {
     }
 }
 
+/// Whether every named server is one of those that were joined.
+fn are_among(named: &str, joined: &str) -> bool {
+    let is_joined = |one: &str| each_server(joined).any(|other| other == one);
+    each_server(named).all(is_joined)
+}
+
 /// Whether the user asked every program not to report anything (<https://consoledonottrack.com>).
 pub(crate) fn do_not_track() -> bool {
     std::env::var("DO_NOT_TRACK").is_ok_and(|value| !matches!(value.trim(), "" | "0" | "false"))
@@ -205,5 +218,19 @@ fn read_token(path: &Path) -> Result<String, Failure> {
             format!("`{}` holds no token", path.display()),
         )),
         token => Ok(token.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_to_servers_that_were_joined_and_to_no_others() {
+        let joined = "https://a:7460,https://b:7460";
+        assert!(are_among("https://b:7460", joined));
+        assert!(are_among("https://b:7460, https://a:7460", joined));
+        assert!(!are_among("https://a:7460,https://c:7460", joined));
+        assert!(!are_among("https://a", joined));
     }
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// The server's URL.
+    /// The server's URL, or those of several, separated by commas.
     pub(crate) server: Option<String>,
     /// A file that holds the token alone; relative to the configuration's directory.
     pub(crate) token_file: Option<PathBuf>,

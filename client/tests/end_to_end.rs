@@ -28,12 +28,13 @@ impl Place {
 
     /// A server in a folder, with what is set beside its address and its data directory.
     async fn with(dir: TempDir, config: Config) -> Self {
-        // Tuesday, at ten: of the week in which the test runs, since reports carry the client's own time.
-        let week = 7 * 86_400_000;
-        let monday =
-            (SystemClock.now().unix_ms() - 4 * 86_400_000).div_euclid(week) * week + 4 * 86_400_000;
+        // A Tuesday, at ten: at most 12 h ago and 6.5 days ahead, since reports carry the client's own time, and are
+        // taken up to a day before it and seven days after it.
+        let (hour, week) = (3_600_000, 168 * 3_600_000);
+        let first = (5 * 24 + 10) * hour;
+        let weeks = (SystemClock.now().unix_ms() - 12 * hour - first + week - 1).div_euclid(week);
         let clock = Arc::new(ManualClock::new(Timestamp::from_unix_ms(
-            monday + 86_400_000 + 10 * 3_600_000,
+            first + weeks * week,
         )));
         let config = Config {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -112,7 +112,7 @@ async fn of_token(session: &Session) -> Result<(), Failure> {
         };
         let name = &response.name;
         let version = &response.server_version;
-        let server = connection.server();
+        let server = connection.answering();
         let text = format!("{name}, {role}, for {pin_set}, at {server} (version {version})");
         clean(&text) + "\n"
     });

@@ -30,7 +30,8 @@ pub(super) async fn sync(session: &Session, args: &Sync) -> Result<(), Failure> 
         let now = Timestamp::now();
         let since = now - SignedDuration::try_from(*age).unwrap_or_default();
         session.terminal.warn(format_args!(
-            "the server is cut off from its store; what it gives is {} old",
+            "the server at `{}` is cut off from its store; what it gives is {} old",
+            connection.answering(),
             crate::times::age(since, now)
         ));
     }

@@ -1,5 +1,6 @@
 //! Facts about `pinion doctor`.
 
+use pinion_client::v1;
 use serde_json::Value;
 
 use super::developer::{Developer, said};
@@ -151,4 +152,52 @@ fn outside_a_checkout_the_next_step_is_to_join() {
     assert_eq!(code, 1, "no server is named: {json:#}");
     assert_eq!(state(&json, "checkout"), "warning");
     assert_eq!(state(&json, "server"), "problem");
+}
+
+#[test]
+fn of_several_servers_each_is_looked_at_and_one_that_is_away_is_a_warning() {
+    let (first, second) = (Stub::start(), Stub::start());
+    let mut away = Stub::start();
+    let developer = Developer::joined(&first, &[]);
+    away.stop();
+    second.serve(v1::GetPinsResponse {
+        etag: "etag".into(),
+        pin_set: "nova".into(),
+        age: Some(prost_types::Duration {
+            seconds: 200,
+            nanos: 0,
+        }),
+        ..Default::default()
+    });
+    let urls = [first.url(), second.url(), away.url()];
+    let path = developer.file("membership.json");
+    let text = std::fs::read_to_string(&path).expect("joined");
+    let mut value: Value = serde_json::from_str(&text).expect("JSON");
+    value["server"] = urls.join(",").into();
+    std::fs::write(&path, value.to_string()).expect("written");
+
+    let (code, json) = looked(&developer, &[]);
+    assert_eq!((code, &json["problems"]), (0, &0.into()), "{json:#}");
+    let checks = json["checks"].as_array().expect("a list").iter();
+    let servers: Vec<(&str, &str)> = checks
+        .filter(|check| check["name"] == "server")
+        .map(|check| {
+            let text = |key: &str| check[key].as_str().expect("text");
+            (text("state"), text("found"))
+        })
+        .collect();
+    let [("ok", well), ("warning", old), ("warning", unreached)] = servers[..] else {
+        panic!("{servers:?}");
+    };
+    assert!(well.starts_with(&format!("{} answers", urls[0])), "{well}");
+    assert!(
+        old.contains(&urls[1]) && old.contains("is 3 minutes old"),
+        "{old}"
+    );
+    assert!(unreached.contains(&urls[2]), "{unreached}");
+    for name in ["transport", "token", "clock"] {
+        assert_eq!(state(&json, name), "ok", "{json:#}");
+        let checks = json["checks"].as_array().expect("a list").iter();
+        assert_eq!(checks.filter(|check| check["name"] == name).count(), 1);
+    }
 }

@@ -31,7 +31,7 @@ impl State {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) state: State,
@@ -86,6 +86,14 @@ impl Check {
             next: failure.next_steps.first().cloned(),
             ..Self::ok(name, failure.to_string())
         }
+    }
+
+    /// The same as a warning, where it is a problem and something else helps.
+    pub(super) fn softened(mut self) -> Self {
+        if self.state == State::Problem {
+            self.state = State::Warning;
+        }
+        self
     }
 
     /// A line, and what to do in one below it; names take `width` columns.

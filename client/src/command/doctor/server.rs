@@ -1,20 +1,21 @@
-//! The server: whether it answers, over what, to whom, and at what time.
+//! The server or servers: which answer, over what, to whom, at what time, and whether what they serve is of now.
 
 use std::time::Duration;
 
 use http::Uri;
-use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use pinion_client::connection::{check_server, is_loopback};
-use pinion_client::{ConnectOptions, Error, v1};
+use jiff::{SignedDuration, Timestamp};
+use pinion_client::connection::{check_servers, is_loopback};
+use pinion_client::{ConnectOptions, Connection, Error, v1};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response};
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::{Place, Session};
 use crate::view;
 
-use super::check::Check;
+use super::check::{Check, State};
 
 /// A clock this far off makes ages and times wrong; reports are refused beyond a day.
 const CLOCK_TOLERANCE_S: i64 = 120;
@@ -24,32 +25,81 @@ const CLOCK_LIMIT_S: i64 = 86_400;
 const WAIT: Duration = Duration::from_secs(3);
 
 pub(super) async fn checks(session: &Session, place: &Place, token: Option<String>) -> Vec<Check> {
-    let uri = match check_server(&place.server, place.insecure_http) {
-        Ok(uri) => uri,
+    let servers = match check_servers(&place.server, place.insecure_http) {
+        Ok(servers) => servers,
         Err(error) => return vec![Check::of_failure("server", error.into())],
     };
-    let has_token = token.is_some();
-    let mut checks = match ask(session, place, token).await {
-        Ok(answer) => of_answer(place, has_token, answer),
-        Err(failure) => vec![Check::of_failure("server", failure)],
+    let options = match session.options(place) {
+        Ok(options) => options,
+        Err(failure) => return vec![Check::of_failure("server", failure)],
     };
-    checks.insert(1, of_transport(&uri, place));
-    checks
-}
-
-/// What the server says of the caller, and its time, if it tells.
-struct Answer {
-    caller: Result<v1::GetCallerResponse, Error>,
-    time: Option<Timestamp>,
-}
-
-async fn ask(session: &Session, place: &Place, token: Option<String>) -> Result<Answer, Failure> {
-    let options = session.options(place)?;
+    let has_token = token.is_some();
     let options = match token {
         Some(token) => options.token(token),
         None => options,
     };
-    let connection = ConnectOptions::open(options.connect_timeout(WAIT).deadline(WAIT))?;
+    let options = options.connect_timeout(WAIT).deadline(WAIT);
+    let asked: Vec<_> = servers
+        .iter()
+        .map(|(url, uri)| {
+            let options = options.clone().server(*url);
+            (*url, of_transport(uri, place), tokio::spawn(ask(options)))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for (url, transport, asked) in asked {
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(error) => Err(Failure::new(Exit::Refused, error.to_string())),
+        };
+        found.push((transport, of_answer(url, has_token, answer)));
+    }
+    together(found)
+}
+
+/// What was found out about one server.
+struct Found {
+    server: Check,
+    token: Option<Check>,
+    /// By how many seconds this machine's clock is ahead.
+    ahead: Option<i64>,
+}
+
+/// What was found out about all servers, each thing once.
+fn together(found: Vec<(Check, Found)>) -> Vec<Check> {
+    let is_bad = |(_, found): &(Check, Found)| found.server.state == State::Problem;
+    let copes = !found.iter().all(is_bad);
+    let ahead = found.iter().filter_map(|(_, found)| found.ahead);
+    let clock = ahead.max_by_key(|ahead| ahead.abs()).map(of_clock);
+    let (mut servers, mut others) = (Vec::new(), Vec::<Check>::new());
+    let mut once = |check: Check| {
+        if !others.contains(&check) {
+            others.push(check);
+        }
+    };
+    let mut tokens = Vec::new();
+    for (transport, found) in found {
+        servers.push(match copes {
+            // Another one is asked instead.
+            true => found.server.softened(),
+            false => found.server,
+        });
+        once(transport);
+        tokens.extend(found.token);
+    }
+    tokens.into_iter().for_each(once);
+    servers.into_iter().chain(others).chain(clock).collect()
+}
+
+/// What a server says of the caller, its time, and how old what it serves is.
+struct Answer {
+    caller: Result<v1::GetCallerResponse, Error>,
+    time: Option<Timestamp>,
+    age: Option<Duration>,
+}
+
+async fn ask(options: ConnectOptions) -> Result<Answer, Failure> {
+    let connection = options.open()?;
     let mut client = connection.admin();
     let mut time = None;
     let call = async {
@@ -64,15 +114,43 @@ async fn ask(session: &Session, place: &Place, token: Option<String>) -> Result<
             }
         }
     };
-    let caller = connection.answer(call).await;
-    match caller {
-        Err(error @ Error::Unreachable { .. }) => Err(error.into()),
-        caller => Ok(Answer { caller, time }),
+    let caller = match connection.answer(call).await {
+        Err(error @ Error::Unreachable { .. }) => return Err(error.into()),
+        caller => caller,
+    };
+    let age = match &caller {
+        Ok(caller) if caller.role() == v1::Role::Environment => age_at(&connection).await?,
+        _ => None,
+    };
+    Ok(Answer { caller, time, age })
+}
+
+/// How old what the server serves is, if that is not of now. Only an environment is served anything.
+async fn age_at(connection: &Connection) -> Result<Option<Duration>, Failure> {
+    // It counts as no pull.
+    let request = v1::GetPinsRequest {
+        baseline: true,
+        ..Default::default()
+    };
+    let mut client = connection.pins();
+    match connection.answer(client.get_pins(request)).await {
+        Ok(response) => Ok(response.age.and_then(|age| age.try_into().ok())),
+        // A token that enrols others has no pins.
+        Err(Error::Refused(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn of_answer(place: &Place, has_token: bool, answer: Answer) -> Vec<Check> {
-    let at = &place.server;
+fn of_answer(at: &str, has_token: bool, answer: Result<Answer, Failure>) -> Found {
+    let alone = |server| Found {
+        server,
+        token: None,
+        ahead: None,
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return alone(Check::of_failure("server", failure)),
+    };
     let (server, token) = match answer.caller {
         Ok(caller) => {
             let pin_set = match caller.pin_set.as_str() {
@@ -81,7 +159,7 @@ fn of_answer(place: &Place, has_token: bool, answer: Answer) -> Vec<Check> {
             };
             let role = view::role(caller.role());
             (
-                of_version(at, &caller.server_version),
+                of_version(at, &caller.server_version, answer.age),
                 Check::ok("token", format!("{}, {role}, for {pin_set}", caller.name)),
             )
         }
@@ -98,13 +176,17 @@ fn of_answer(place: &Place, has_token: bool, answer: Answer) -> Vec<Check> {
                 Check::problem("token", found, next),
             )
         }
-        Err(error) => return vec![Check::of_failure("server", error.into())],
+        Err(error) => return alone(Check::of_failure("server", error.into())),
     };
-    let clock = answer.time.map(|time| of_clock(time, Timestamp::now()));
-    [server, token].into_iter().chain(clock).collect()
+    let now = Timestamp::now().as_second();
+    Found {
+        server,
+        token: Some(token),
+        ahead: answer.time.map(|time| now - time.as_second()),
+    }
 }
 
-fn of_version(at: &str, version: &str) -> Check {
+fn of_version(at: &str, version: &str, age: Option<Duration>) -> Check {
     let ours = env!("CARGO_PKG_VERSION");
     let line = |version: &str| {
         let mut parts = version.split('.');
@@ -114,6 +196,16 @@ fn of_version(at: &str, version: &str) -> Check {
         )
     };
     let found = format!("{at} answers, version {version}");
+    if let Some(age) = age {
+        let now = Timestamp::now();
+        let since = now - SignedDuration::try_from(age).unwrap_or_default();
+        let old = crate::times::age(since, now);
+        return Check::warning(
+            "server",
+            format!("{found}; it is cut off from its store, and what it serves is {old} old"),
+            "see that the server reaches its store",
+        );
+    }
     match line(version) == line(ours) {
         true => Check::ok("server", found),
         false => Check::warning(
@@ -140,8 +232,8 @@ fn of_transport(uri: &Uri, place: &Place) -> Check {
     }
 }
 
-fn of_clock(theirs: Timestamp, ours: Timestamp) -> Check {
-    let ahead = ours.as_second() - theirs.as_second();
+/// `ahead`: by how many seconds this machine's clock is ahead of the server's.
+fn of_clock(ahead: i64) -> Check {
     let words = match ahead {
         0.. => format!("{ahead} s ahead of the server"),
         _ => format!("{} s behind the server", -ahead),
@@ -164,23 +256,63 @@ fn date_of(metadata: &MetadataMap) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::State;
     use super::*;
 
     #[test]
     fn a_clock_is_judged_by_how_far_it_is_off() {
-        let at = |seconds| Timestamp::from_second(seconds).expect("in range");
-        let state = |ours| of_clock(at(1_000_000), at(ours)).state;
-        assert_eq!(state(1_000_060), State::Ok);
-        assert_eq!(state(999_000), State::Warning);
-        assert_eq!(state(1_100_000), State::Problem);
+        let state = |ahead| of_clock(ahead).state;
+        assert_eq!(state(60), State::Ok);
+        assert_eq!(state(-1_000), State::Warning);
+        assert_eq!(state(100_000), State::Problem);
     }
 
     #[test]
     fn a_patch_release_apart_is_no_difference() {
         let ours = env!("CARGO_PKG_VERSION");
-        assert_eq!(of_version("http://x", ours).state, State::Ok);
-        assert_eq!(of_version("http://x", "99.0.0").state, State::Warning);
+        assert_eq!(of_version("http://x", ours, None).state, State::Ok);
+        assert_eq!(of_version("http://x", "99.0.0", None).state, State::Warning);
+    }
+
+    #[test]
+    fn a_server_that_is_cut_off_from_its_store_is_told_with_its_age() {
+        let ours = env!("CARGO_PKG_VERSION");
+        let check = of_version("http://x", ours, Some(Duration::from_secs(200)));
+        assert_eq!(check.state, State::Warning);
+        assert!(check.line(6).contains("3m"), "{}", check.line(6));
+    }
+
+    fn found(state: State, ahead: i64) -> (Check, Found) {
+        let server = match state {
+            State::Problem => Check::problem("server", "it is away", "see to it"),
+            _ => Check::ok("server", "it answers"),
+        };
+        let found = Found {
+            server,
+            token: Some(Check::ok("token", "me")),
+            ahead: Some(ahead),
+        };
+        (Check::ok("transport", "TLS"), found)
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_a_problem_only_where_no_other_answers() {
+        let states = |found| -> Vec<(&str, State)> {
+            let checks = together(found).into_iter();
+            checks.map(|check| (check.name, check.state)).collect()
+        };
+        let (ok, bad) = (State::Ok, State::Problem);
+        assert_eq!(
+            states(vec![found(bad, 0), found(ok, -1_000)]),
+            [
+                ("server", State::Warning),
+                ("server", ok),
+                ("transport", ok),
+                ("token", ok),
+                ("clock", State::Warning)
+            ]
+        );
+        let all = states(vec![found(bad, 0), found(bad, 0)]);
+        assert_eq!(all[..2], [("server", bad), ("server", bad)]);
     }
 
     #[test]

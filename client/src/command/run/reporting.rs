@@ -76,10 +76,7 @@ impl Reporting {
             Err(_) => {
                 stop.abort();
                 let server = connection.server();
-                tell_waiting(
-                    session,
-                    &format!("the server at `{server}` did not answer in time"),
-                );
+                tell_waiting(session, &format!("`{server}` did not answer in time"));
             }
         }
     }

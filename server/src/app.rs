@@ -14,9 +14,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::controller::{Controller, Parts, Refusal};
 use crate::forge::{self, Registry};
+use crate::index::{self, Indexes};
 use crate::loops::Wake;
 use crate::loops::candidates::Candidates;
 use crate::loops::filing::Filing;
+use crate::loops::indexes;
 use crate::loops::promotion::Promotion;
 use crate::loops::sources::Sources;
 use crate::metrics::{self, Metrics};
@@ -42,6 +44,9 @@ pub enum Error {
     /// A forge cannot be set up.
     #[error(transparent)]
     Forge(#[from] forge::ConfigError),
+    /// An index cannot be set up.
+    #[error(transparent)]
+    Index(#[from] index::ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -130,6 +135,7 @@ impl App {
                 .map_err(|error| store::Error::Unavailable(error.to_string()))??,
         );
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
+        let indexes = Indexes::open(&config.indexes)?;
         let metrics = Arc::new(Metrics::new(exporter)?);
         let (wake_promotion, wake_filing, wake_sources) =
             (Wake::default(), Wake::default(), Wake::default());
@@ -143,6 +149,7 @@ impl App {
             wake_filing: wake_filing.clone(),
             wake_sources: wake_sources.clone(),
             forges,
+            indexes,
             public_url: config.public_url.clone(),
             to_promotion,
         };
@@ -160,6 +167,7 @@ impl App {
             wake_sources,
             Duration::from_secs(config.follow_interval_s),
         );
+        let watches = indexes::watches(&controller, Duration::from_secs(config.track_interval_s));
         let first_admin = controller.first_admin().await?;
 
         let listener = TcpListener::bind(config.listen)
@@ -198,6 +206,9 @@ impl App {
         tasks.spawn(promotion.run(loops.clone()));
         tasks.spawn(filing.run(loops.clone()));
         tasks.spawn(sources.run(loops.clone()));
+        for watch in watches {
+            tasks.spawn(watch.run(loops.clone()));
+        }
         tasks.spawn(Candidates::new(Arc::clone(&controller)).run(loops.clone()));
         Ok(Self {
             address,

@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then the environment, then flags. Unknown keys are refused.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::forge::ForgeConfig;
+use crate::index::IndexConfig;
 use crate::telemetry::LogFormat;
 
 /// Everything that can be configured; `deploy/pinion.toml` documents every key.
@@ -27,6 +29,11 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How often the files that pin sets follow are read, in seconds; 5 to 86,400. Default: 60. A webhook makes it at once.
     pub follow_interval_s: u64,
+    /// How often the indexes are asked for each package that is watched, in seconds; 60 to 604,800. Default: 3,600.
+    pub track_interval_s: u64,
+    /// Where versions are published, by ecosystem. None has a default.
+    #[serde(rename = "index")]
+    pub indexes: BTreeMap<String, IndexConfig>,
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
@@ -52,6 +59,8 @@ impl Default for Config {
             public_url: None,
             log_format: LogFormat::Text,
             follow_interval_s: 60,
+            track_interval_s: 3_600,
+            indexes: BTreeMap::new(),
             forges: Vec::new(),
         }
     }
@@ -151,6 +160,9 @@ pub enum Error {
     /// Files would be read too often, or hardly ever.
     #[error("`follow_interval_s` is {0}; use 5 to 86400")]
     FollowInterval(u64),
+    /// Indexes would be asked too often, or hardly ever.
+    #[error("`track_interval_s` is {0}; use 60 to 604800")]
+    TrackInterval(u64),
 }
 
 impl Config {
@@ -180,6 +192,9 @@ impl Config {
         if !(5..=86_400).contains(&self.follow_interval_s) {
             return Err(Error::FollowInterval(self.follow_interval_s));
         }
+        if !(60..=604_800).contains(&self.track_interval_s) {
+            return Err(Error::TrackInterval(self.track_interval_s));
+        }
         Ok(())
     }
 }
@@ -201,6 +216,7 @@ mod tests {
             (sample.allow_plaintext, sample.log_format),
             (default.allow_plaintext, default.log_format)
         );
+        assert_eq!(sample.track_interval_s, default.track_interval_s);
     }
 
     #[test]
@@ -211,7 +227,7 @@ mod tests {
             .map(|line| line.strip_prefix("#| ").unwrap_or(line).to_owned() + "\n")
             .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
-        assert!(config.tls.is_some() && !config.forges.is_empty());
+        assert!(config.tls.is_some() && !config.forges.is_empty() && config.indexes.len() == 3);
     }
 
     #[test]

@@ -18,8 +18,9 @@ use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::config::PublicUrl;
 use crate::forge::Registry;
+use crate::index::Indexes;
 use crate::loops::Wake;
-use crate::loops::promotion::{Ask, Command};
+use crate::loops::promotion::{Ask, Command, Yanked};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::snapshot::Snapshot;
@@ -51,6 +52,7 @@ mod requires;
 mod rollouts;
 mod sources;
 mod tokens;
+mod tracking;
 
 pub(crate) use approvals::{check_approved, not_taken};
 pub use audit::{AuditChecked, AuditQuery};
@@ -76,6 +78,8 @@ pub(crate) use rollouts::{Exposure as NotedExposure, Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};
+pub use tracking::Tracking;
+pub(crate) use tracking::{Known, Said, Unread};
 
 /// A journal record that is durable, on its way to the fold.
 #[derive(Debug)]
@@ -121,6 +125,8 @@ pub struct Controller {
     /// Where people reach this server, if that is known.
     public_url: Option<PublicUrl>,
     followings: sources::Followings,
+    pub(crate) indexes: Indexes,
+    watched: tracking::Watched,
     /// Forges that said that something has happened there.
     spoken: Mutex<BTreeSet<ForgeName>>,
     wake_sources: Wake,
@@ -155,6 +161,8 @@ pub struct Parts {
     pub wake_sources: Wake,
     /// Forges that a source may name.
     pub forges: Registry,
+    /// Where versions are published.
+    pub indexes: Indexes,
     /// Where people reach this server.
     pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
@@ -199,6 +207,8 @@ impl Controller {
             forges: parts.forges,
             public_url: parts.public_url,
             followings: sources::Followings::default(),
+            indexes: parts.indexes,
+            watched: tracking::Watched::default(),
             spoken: Mutex::default(),
             wake_sources: parts.wake_sources,
             pulls,
@@ -318,6 +328,12 @@ impl Controller {
             .await
             .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Tells the promotion loop of a version on trial that was taken back.
+    pub(crate) async fn tell_yanked(&self, yanked: Yanked) {
+        // A loop that has stopped is told again after the next start.
+        let _ = self.to_promotion.send(Command::Yanked(yanked)).await;
     }
 
     /// Waits until the promotion loop has counted and decided everything that is acknowledged now.

@@ -25,7 +25,10 @@ use pinion_core::filing::{FilingKey, Template, check_trailers};
 use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
 
-use self::secret::{Secret, Source};
+pub(crate) use self::http::{said_by, wait_asked};
+pub(crate) use self::repository::is_loopback;
+use self::secret::Source;
+pub(crate) use self::secret::{Secret, Source as SecretSource};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
 
@@ -342,7 +345,7 @@ impl SecretUrl {
     }
 
     /// The URL as written, secrets included.
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -9,6 +9,7 @@ pub mod candidates;
 pub mod filing;
 pub mod fold;
 pub mod history;
+pub mod indexes;
 pub mod looks;
 pub mod promotion;
 pub mod sources;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use pinion_core::ecosystem::Ecosystem;
 use pinion_core::figures::{Figures, Spread};
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -22,6 +23,7 @@ pub struct Metrics {
     pulls: Counter<u64>,
     decisions: Counter<u64>,
     filings: Counter<u64>,
+    index_requests: Counter<u64>,
     requests: Histogram<f64>,
     ticks: Histogram<f64>,
 }
@@ -48,6 +50,8 @@ pub struct Gauges {
     pub pending_filings: usize,
     /// The store's revision that is served.
     pub revision: u64,
+    /// Indexes that gave no answer last.
+    pub failing_indexes: usize,
     /// Delivery figures by pin set, of the last 90 days.
     pub delivery: Vec<(String, Figures)>,
 }
@@ -85,6 +89,10 @@ impl Metrics {
             filings: meter
                 .u64_counter("pinion_filings")
                 .with_description("Tries to file a change")
+                .build(),
+            index_requests: meter
+                .u64_counter("pinion_index_requests")
+                .with_description("Questions to indexes, by what came of them")
                 .build(),
             requests: meter
                 .f64_histogram("pinion_request_duration_seconds")
@@ -131,6 +139,15 @@ impl Metrics {
         self.filings.add(1, &[KeyValue::new("state", state)]);
     }
 
+    /// A question to an index; `answer`: new, unchanged, absent, garbled, away or refused.
+    pub(crate) fn index_request(&self, ecosystem: Ecosystem, answer: &'static str) {
+        let attributes = [
+            KeyValue::new("ecosystem", ecosystem.as_str()),
+            KeyValue::new("answer", answer),
+        ];
+        self.index_requests.add(1, &attributes);
+    }
+
     pub(crate) fn request(&self, method: &str, status: &str, took: Duration) {
         let attributes = [
             KeyValue::new("method", method.to_owned()),
@@ -168,6 +185,11 @@ impl Metrics {
                 "pinion_pending_filings",
                 "Filings that are not done",
                 gauges.pending_filings as u64,
+            ),
+            (
+                "pinion_failing_indexes",
+                "Indexes that gave no answer last",
+                gauges.failing_indexes as u64,
             ),
             (
                 "pinion_store_revision",

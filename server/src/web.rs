@@ -154,6 +154,7 @@ async fn metrics(State(web): State<Web>) -> Response {
             .filter(|filing| is_pending(&filing.record.state))
             .count(),
         revision: snapshot.revision,
+        failing_indexes: web.controller.failing_indexes(),
         delivery: web
             .controller
             .delivery(None, None, OVER, None)

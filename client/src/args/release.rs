@@ -78,6 +78,9 @@ pub(crate) struct CreatePinSet {
     pub(crate) policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Watch the index of the ecosystem: new versions of the pins become rollouts.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) track: bool,
 }
 
 /// The file that changes are filed against.
@@ -196,6 +199,12 @@ pub(crate) struct UpdatePinSet {
     /// File changes nowhere.
     #[arg(long, conflicts_with = "forge")]
     pub(crate) clear_source: bool,
+    /// Watch the index of the ecosystem: new versions of the pins become rollouts.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) track: bool,
+    /// Watch it no longer; what waits from there is taken out, rollouts go on.
+    #[arg(long, conflicts_with = "track")]
+    pub(crate) no_track: bool,
     /// Refuse if the pin set has another revision.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) expected_revision: u64,

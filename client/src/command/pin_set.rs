@@ -63,6 +63,7 @@ async fn create(session: &Session, args: CreatePinSet) -> Result<(), Failure> {
         ecosystem: to_wire(args.ecosystem).into(),
         policy: args.policy.as_deref().map(read_policy).transpose()?,
         source: source(args.source),
+        track: args.track,
     };
     let connection = session.connect()?;
     let mut client = connection.pin_sets();
@@ -229,6 +230,11 @@ async fn update(session: &Session, args: UpdatePinSet) -> Result<(), Failure> {
         policy: args.policy.as_deref().map(read_policy).transpose()?,
         source: source(args.source),
         clear_source: args.clear_source,
+        track: match (args.track, args.no_track) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
     };
     let connection = session.connect()?;
     let mut client = connection.pin_sets();

@@ -29,6 +29,7 @@ pub mod policy;
 pub mod prediction;
 pub mod queue;
 pub mod reason;
+pub mod release;
 pub mod replay;
 pub mod requires;
 pub mod resolve;

@@ -118,9 +118,9 @@ impl Marker {
         }
         // What has no text that is a marker counts everywhere.
         let text = anywhere.try_to_string();
-        Ok(Some(text.and_then(|text| {
-            Self::parse(Ecosystem::Pypi, &text).ok()
-        })))
+        Ok(Some(
+            text.and_then(|text| Self::parse(Ecosystem::Pypi, &text).ok()),
+        ))
     }
 
     // It was parsed when it was made; what holds everywhere rules nothing out.

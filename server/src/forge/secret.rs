@@ -17,7 +17,7 @@ const REMEMBERED: usize = 2;
 
 /// Where a secret comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A file that holds it, read again for every use, so that it can be exchanged at any time.
     File(PathBuf),
     /// A program with its arguments that prints it; run again when the forge no longer takes what it printed.
@@ -25,7 +25,7 @@ pub(super) enum Source {
 }
 
 /// A secret. Shows itself nowhere.
-pub(super) struct Secret {
+pub(crate) struct Secret {
     source: Source,
     /// The latest last.
     known: Mutex<Vec<String>>,
@@ -41,7 +41,7 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// A secret that is read when it is first used.
-    pub(super) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
             known: Mutex::default(),
@@ -49,7 +49,7 @@ impl Secret {
     }
 
     /// The secret as it is now; the error says why there is none, without repeating anything of it.
-    pub(super) async fn get(&self) -> Result<String, String> {
+    pub(crate) async fn get(&self) -> Result<String, String> {
         match &self.source {
             Source::File(_) => self.obtain().await,
             Source::Command(_) => match self.latest() {
@@ -60,13 +60,13 @@ impl Secret {
     }
 
     /// The secret that has taken the place of one that the forge refused, if it has changed.
-    pub(super) async fn renewed(&self, refused: &str) -> Result<Option<String>, String> {
+    pub(crate) async fn renewed(&self, refused: &str) -> Result<Option<String>, String> {
         let secret = self.obtain().await?;
         Ok((secret != refused).then_some(secret))
     }
 
     /// The text with `***` in place of the secret.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let known = self.known.lock().unwrap_or_else(|known| known.into_inner());
         known
             .iter()

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pinion_core::name::PinSetName;
+use pinion_core::name::{PackageName, PinSetName};
 use pinion_core::pin::PackageChange;
-use pinion_core::requires::{Requires, Unmet};
+use pinion_core::requires::{Requirement, Requires, Unmet};
 use pinion_core::resolve::{breaches, unmet};
 use pinion_core::rollout::Rollout;
+use pinion_core::version::Version;
 
 use super::{Snapshot, Stored, subject};
 use crate::store::records::{EnvironmentRecord, RequiresRecord, WantChunk};
@@ -68,6 +69,17 @@ impl Snapshot {
             .range(Key::new(prefix.clone())..)
             .take_while(move |(key, _)| key.as_str().starts_with(&prefix))
             .map(|(key, record)| (key, &**record))
+    }
+
+    /// What is known of what one version needs.
+    pub fn requires_of(
+        &self,
+        pin_set: &PinSetName,
+        package: &PackageName,
+        version: &Version,
+    ) -> Option<&RequiresRecord> {
+        let key = keys::requires(pin_set, package, version);
+        self.requires.get(&key).map(|record| &**record)
     }
 
     /// The parts of a queue, in order.
@@ -132,11 +144,17 @@ fn changes<'a>(rollouts: &[&'a Arc<Rollout>]) -> Vec<&'a [PackageChange]> {
         .collect()
 }
 
-/// A record as core sees it.
+/// A record as core sees it: of a package about which a person said something, that alone counts.
 pub(crate) fn known(record: &RequiresRecord) -> Requires {
+    let is_declared = |one: &&Requirement| {
+        let mut declared = record.declared.iter();
+        declared.any(|other| other.package == one.package)
+    };
+    let published = record.published.iter().flatten();
+    let published = published.filter(|one| !is_declared(one));
     Requires {
         package: record.package.clone(),
         version: record.version.clone(),
-        requirements: record.declared.clone(),
+        requirements: record.declared.iter().chain(published).cloned().collect(),
     }
 }

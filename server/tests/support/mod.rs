@@ -114,10 +114,24 @@ impl Server {
         only_when_asked: bool,
     ) -> Self {
         let config = Config {
-            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            data_dir: dir.to_owned(),
             forges: forge.into_iter().collect(),
             ..Config::default()
+        };
+        Self::start_by(config, dir, pins, source, only_when_asked).await
+    }
+
+    /// The same, by a configuration.
+    pub async fn start_by(
+        config: Config,
+        dir: &Path,
+        pins: &str,
+        source: Option<proto::Source>,
+        only_when_asked: bool,
+    ) -> Self {
+        let config = Config {
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: dir.to_owned(),
+            ..config
         };
         let clock = Arc::new(ManualClock::new(TUESDAY_TEN));
         let app = Self::app(&config, &clock, 1, only_when_asked).await;
@@ -230,6 +244,7 @@ impl Server {
             ecosystem: proto::Ecosystem::Pypi.into(),
             policy: Some(policy),
             source,
+            track: false,
         };
         let response = self
             .sets()

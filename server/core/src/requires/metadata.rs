@@ -64,10 +64,7 @@ mod tests {
     #[test]
     fn what_an_extra_needs_is_not_needed_without_it() {
         let is = |text: &str, marker: &str| Some((text.to_owned(), marker.to_owned()));
-        assert_eq!(
-            pypi("urllib3 (<3,>=1.21.1)"),
-            is("urllib3 <3,>=1.21.1", "")
-        );
+        assert_eq!(pypi("urllib3 (<3,>=1.21.1)"), is("urllib3 <3,>=1.21.1", ""));
         assert_eq!(pypi("PySocks!=1.5.7,>=1.5.6; extra == \"socks\""), None);
         assert_eq!(
             pypi("PySocks>=1 ; (python_version < '3.8') and extra == 'socks'"),
@@ -82,8 +79,18 @@ mod tests {
             is("tomli >=2", "python_full_version < '3.11'")
         );
         assert_eq!(pypi("tomli>=2; extra != 'x'"), is("tomli >=2", ""));
-        assert_eq!(pypi("charset_normalizer[unicode]~=2.0"), is("charset_normalizer ~=2.0", ""));
-        for none in ["idna", "idna @ https://example.org/i.whl", "", ">=1", "idna>=x", "a>=1;b"] {
+        assert_eq!(
+            pypi("charset_normalizer[unicode]~=2.0"),
+            is("charset_normalizer ~=2.0", "")
+        );
+        for none in [
+            "idna",
+            "idna @ https://example.org/i.whl",
+            "",
+            ">=1",
+            "idna>=x",
+            "a>=1;b",
+        ] {
             assert_eq!(pypi(none), None, "{none}");
         }
     }

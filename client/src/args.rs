@@ -142,6 +142,9 @@ pub(crate) enum Command {
     /// See where changes are filed, and whether they can be.
     #[command(subcommand)]
     Forge(release::Forge),
+    /// See where versions are published, and whether that can be read.
+    #[command(subcommand)]
+    Index(release::Index),
     /// Say how delivery goes: how often, how fast, how often taken back, how soon restored.
     Figures(figures::Figures),
     /// See what was done, export it, and check that it is still what it was.

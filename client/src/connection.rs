@@ -159,6 +159,8 @@ impl Connection {
         figures: figure_service_client::FigureServiceClient;
         /// The service of forges.
         forges: forge_service_client::ForgeServiceClient;
+        /// The service of indexes.
+        indexes: index_service_client::IndexServiceClient;
         /// The service of tokens.
         admin: admin_service_client::AdminServiceClient;
     }

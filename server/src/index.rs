@@ -23,6 +23,7 @@ use pinion_core::release::Release;
 use pinion_core::requires::{Requirement, of_cargo, of_npm, of_pypi};
 use pinion_core::version::Version;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use self::http::Validator;
 use self::http::{Api, Fetched};
@@ -254,6 +255,14 @@ fn told(ecosystem: Ecosystem, needs: &Needs) -> Vec<Requirement> {
         Ecosystem::Go => None,
     };
     needs.iter().filter_map(parse).collect()
+}
+
+/// The object that an answer is; a list of nothing would be taken for one without versions.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).map_err(|error| error.to_string()),
+        _ => Err("it is no JSON object".to_owned()),
+    }
 }
 
 /// The version that a text is, and none if it is no version there: indexes hold what their rules of old let in.

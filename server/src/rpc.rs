@@ -11,6 +11,7 @@ use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
 use pinion_proto::v1::figure_service_server::FigureServiceServer;
 use pinion_proto::v1::forge_service_server::ForgeServiceServer;
 use pinion_proto::v1::gate_service_server::GateServiceServer;
+use pinion_proto::v1::index_service_server::IndexServiceServer;
 use pinion_proto::v1::outcome_service_server::OutcomeServiceServer;
 use pinion_proto::v1::pin_service_server::PinServiceServer;
 use pinion_proto::v1::pin_set_service_server::PinSetServiceServer;
@@ -29,6 +30,7 @@ mod environments;
 mod figures;
 mod forges;
 mod gates;
+mod indexes;
 mod outcomes;
 mod page;
 mod pin_sets;
@@ -102,6 +104,7 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(PinSetServiceServer))
         .add_service(service!(GateServiceServer))
         .add_service(service!(ForgeServiceServer))
+        .add_service(service!(IndexServiceServer))
         .add_service(service!(AuditServiceServer))
         .add_service(service!(FigureServiceServer))
         .add_service(service!(AdminServiceServer));

@@ -121,6 +121,20 @@ pub(crate) enum Forge {
     },
 }
 
+/// `pinion index`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Index {
+    /// List the indexes of the server's configuration.
+    List,
+    /// Ask an index for a package, and change nothing; exits with 1 if anything is missing.
+    Check {
+        /// Whose index.
+        ecosystem: Ecosystem,
+        /// A package that it should have.
+        package: String,
+    },
+}
+
 /// An ecosystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ecosystem {

@@ -322,7 +322,7 @@ fn read_text(file: &Path) -> Result<String, Failure> {
     read.map_err(|cause| Failure::file("read", file, &cause))
 }
 
-fn to_wire(ecosystem: Ecosystem) -> v1::Ecosystem {
+pub(super) fn to_wire(ecosystem: Ecosystem) -> v1::Ecosystem {
     match ecosystem {
         Ecosystem::Pypi => v1::Ecosystem::Pypi,
         Ecosystem::Cargo => v1::Ecosystem::Cargo,

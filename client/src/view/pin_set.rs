@@ -359,7 +359,7 @@ fn trial(explanation: &v1::Explanation) -> Vec<String> {
     lines
 }
 
-fn ecosystem(ecosystem: v1::Ecosystem) -> String {
+pub(super) fn ecosystem(ecosystem: v1::Ecosystem) -> String {
     ecosystem
         .as_str_name()
         .trim_start_matches("ECOSYSTEM_")

@@ -177,6 +177,11 @@ impl Controller {
         }))
     }
 
+    /// Why an index gave no answer last; empty: it did, or was not asked.
+    pub(super) fn index_problem(&self, ecosystem: Ecosystem) -> String {
+        self.of_index(ecosystem, |index| index.problem.clone())
+    }
+
     /// How many indexes gave no answer last.
     pub(crate) fn failing_indexes(&self) -> usize {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);

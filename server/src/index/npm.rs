@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::http::Api;
-use super::{Error, Index, Listed, Listing, Needs, Validator, read, told, version};
+use super::{Error, Index, Listed, Listing, Needs, Validator, object, read, told, version};
 
 /// A registry.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub(super) struct Npm {
 
 #[derive(Deserialize)]
 struct Packument {
+    /// What every document of a package has, whatever became of it.
+    #[serde(rename = "name")]
+    _name: String,
     #[serde(default, rename = "dist-tags")]
     dist_tags: BTreeMap<String, Value>,
     #[serde(default)]
@@ -64,12 +67,13 @@ impl Index for Npm {
 }
 
 fn releases(body: &[u8]) -> Result<Vec<Listed>, String> {
-    let packument: Packument = serde_json::from_slice(body)
-        .map_err(|error| format!("it is no document of a package: {error}"))?;
+    let packument: Packument =
+        object(body).map_err(|error| format!("it is no document of a package: {error}"))?;
     let Packument {
         dist_tags,
         versions,
         time,
+        ..
     } = packument;
     let latest = dist_tags.get("latest").and_then(Value::as_str);
     let latest = latest.and_then(|latest| version(Ecosystem::Npm, latest));
@@ -144,7 +148,9 @@ mod tests {
     fn what_was_unpublished_whole_has_no_versions() {
         let body = br#"{"name":"a","time":{"unpublished":{"time":"2024-01-01T00:00:00.000Z","versions":["1.0.0"]}}}"#;
         assert!(releases(body).expect("reads").is_empty());
-        assert!(releases(b"[]").is_err() && releases(b"").is_err());
+        for body in ["[]", "", "{}", "null", "<html>"] {
+            assert!(releases(body.as_bytes()).is_err(), "{body}");
+        }
     }
 
     proptest! {
@@ -153,7 +159,7 @@ mod tests {
             let _ = releases(&body);
             let mut versions = serde_json::Map::new();
             versions.insert(text.clone(), serde_json::json!({"peerDependencies": {text.clone(): text.clone()}}));
-            let document = serde_json::json!({"versions": versions, "time": {"1.0.0": text}, "dist-tags": {"latest": text}});
+            let document = serde_json::json!({"name": "a", "versions": versions, "time": {"1.0.0": text}, "dist-tags": {"latest": text}});
             let listed = releases(document.to_string().as_bytes());
             prop_assert!(listed.is_ok());
             for one in listed.unwrap_or_default() {

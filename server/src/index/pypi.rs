@@ -15,7 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::http::{Api, Fetched};
-use super::{Error, Index, Listed, Listing, Needs, Validator, read, version};
+use super::{Error, Index, Listed, Listing, Needs, Validator, object, read, version};
 
 /// The one form that is asked for.
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
@@ -29,7 +29,6 @@ pub(super) struct Pypi {
 
 #[derive(Deserialize)]
 struct Project {
-    #[serde(default)]
     files: Vec<File>,
 }
 
@@ -102,7 +101,7 @@ struct Files {
 }
 
 fn releases(package: &PackageName, base: Option<&Url>, body: &[u8]) -> Result<Vec<Listed>, String> {
-    let Project { files } = serde_json::from_slice(body).map_err(|error| {
+    let Project { files } = object(body).map_err(|error| {
         format!("it is not the JSON form of a simple index, which is asked for: {error}")
     })?;
     let mut by_version: BTreeMap<String, (Version, Files)> = BTreeMap::new();
@@ -145,7 +144,7 @@ impl Files {
             _ => self.is_had = true,
         }
         let is_wheel = file.filename.ends_with(".whl");
-        if is_wheel && self.metadata.is_none() && file.has_metadata() {
+        if is_wheel && self.metadata.is_none() && file.may_have_metadata() {
             let url = base.map_or_else(|| Url::parse(&file.url), |base| base.join(&file.url));
             self.metadata = url.ok().map(|mut url| {
                 url.set_fragment(None);
@@ -157,15 +156,15 @@ impl Files {
 }
 
 impl File {
-    fn has_metadata(&self) -> bool {
+    /// Whether metadata stand beside it, or the index does not tell: mirrors leave that out and serve them all the same.
+    fn may_have_metadata(&self) -> bool {
         let names = [
             &self.core_metadata,
             &self.dist_info_metadata,
             &self.data_dist_info_metadata,
         ];
-        names
-            .iter()
-            .any(|value| matches!(value, Value::Bool(true) | Value::Object(_)))
+        let is_there = |value: &&Value| matches!(value, Value::Bool(true) | Value::Object(_));
+        names.iter().any(|value| is_there(value)) || names.iter().all(|value| value.is_null())
     }
 }
 
@@ -257,7 +256,8 @@ mod tests {
             {"filename":"a-1.0.tar.gz","url":"a-1.0.tar.gz","hashes":{},"yanked":false,"upload-time":"2024-01-01T00:00:00.5Z"},
             {"filename":"a-1.0-py3-none-any.whl","url":"../../p/a-1.0-py3-none-any.whl#sha256=0","hashes":{},"core-metadata":{"sha256":"0"},"yanked":"bad","upload-time":"2024-01-02T00:00:00Z"},
             {"filename":"a-1.1.tar.gz","url":"a-1.1.tar.gz","hashes":{},"yanked":"breaks on 3.12"},
-            {"filename":"a-1.1-py3-none-any.whl","url":"x.whl","hashes":{},"yanked":true},
+            {"filename":"a-1.1-py3-none-any.whl","url":"x.whl","hashes":{},"core-metadata":false,"yanked":true},
+            {"filename":"a-1.2-py3-none-any.whl","url":"a-1.2-py3-none-any.whl","hashes":{}},
             {"filename":"a-1.1rc1.tar.gz","url":"x","hashes":{}}]}"#;
         let base = Url::parse("http://127.0.0.1:1/simple/a/").expect("a URL");
         let listed = releases(&package("a"), Some(&base), body).expect("reads");
@@ -270,7 +270,8 @@ mod tests {
             [
                 ("1.0", None),
                 ("1.1", Some("breaks on 3.12")),
-                ("1.1rc1", None)
+                ("1.1rc1", None),
+                ("1.2", None)
             ]
         );
         assert_eq!(
@@ -280,7 +281,13 @@ mod tests {
         let published = Timestamp::parse("2024-01-02T00:00:00Z");
         assert_eq!(listed[0].release.published_at, published, "the last file");
         assert_eq!(listed[2].release.maturity, Maturity::Early);
-        assert_eq!(listed[2].needs, Needs::Untold);
+        assert_eq!(listed[1].needs, Needs::Untold, "it says so");
+        assert_eq!(listed[2].needs, Needs::Untold, "no wheel");
+        assert_eq!(
+            listed[3].needs,
+            Needs::At("http://127.0.0.1:1/simple/a/a-1.2-py3-none-any.whl.metadata".to_owned()),
+            "it does not say"
+        );
     }
 
     #[test]

@@ -249,6 +249,7 @@ pub(super) async fn pin_set(
         let page = PinSetPage {
             environments: snapshot.environment_counts(&name),
             following: controller.following(&name),
+            tracking: controller.tracking(&entry),
             blocks: snapshot
                 .blocks(&name)
                 .into_iter()

@@ -4,10 +4,13 @@ use maud::{Markup, html};
 use pinion_core::pin::Pin;
 
 use super::parts::{ago, badge, facts, moment, nothing, pages, rollout_link, table, words};
-use crate::controller::Following;
+use crate::controller::{Following, Tracking};
 use crate::snapshot::PinSetEntry;
 use crate::store::records::{BlockRecord, SourceRecord};
 use crate::web::dashboard::told::Told;
+
+/// Yanked pins that are listed, at most.
+const LISTED_MAX: usize = 20;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ pub(in crate::web::dashboard) struct PinSetPage {
     /// All, and those that report.
     pub(in crate::web::dashboard) environments: (u32, u32),
     pub(in crate::web::dashboard) following: Option<Following>,
+    pub(in crate::web::dashboard) tracking: Option<Tracking>,
     pub(in crate::web::dashboard) blocks: Vec<BlockRecord>,
     /// The newest first, a few.
     pub(in crate::web::dashboard) rollouts: Vec<Told>,
@@ -43,6 +47,7 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
             ("Rollouts", words(format!("{} open", page.open))),
             ("Source", match &record.source { Some(source) => source_in_words(source), None => words("none: changes are filed nowhere") }),
             ("Following", page.following.as_ref().map_or_else(nothing, following)),
+            ("Tracking", page.tracking.as_ref().map_or_else(nothing, tracking)),
             ("Without a client", html! { code { "/pin-sets/" (name) "/constraints.txt" } }),
         ]))
         h2 { "Rollouts" }
@@ -110,5 +115,16 @@ fn following(following: &Following) -> Markup {
             _ => { "not read yet" }
         }
         @if !following.problem.is_empty() { "; " strong { (following.problem) } }
+    }
+}
+
+fn tracking(tracking: &Tracking) -> Markup {
+    html! {
+        "the index has answered for " (tracking.answered) " of " (tracking.packages) " packages"
+        @if tracking.unread > 0 {
+            "; nothing is tried until it is read what " (tracking.unread) " pins need"
+        }
+        @if !tracking.problem.is_empty() { "; " strong { (tracking.problem) } }
+        @for yanked in tracking.yanked.iter().take(LISTED_MAX) { br; strong { (yanked) } }
     }
 }

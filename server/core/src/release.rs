@@ -42,19 +42,19 @@ impl Maturity {
 /// old enough; `None`: it is not to be tried, and then nothing older than it is either, so that nobody is led down the
 /// releases of a package, one harm after the other.
 pub fn next<'a>(
-    releases: &'a [Release],
+    releases: impl Iterator<Item = &'a Release> + Clone,
     pin: &Version,
     old_enough_at: impl Fn(&Release) -> Option<Timestamp>,
     now: Timestamp,
 ) -> Option<&'a Release> {
-    let of_pin = releases.iter().find(|release| release.version == *pin);
+    let of_pin = releases.clone().find(|release| release.version == *pin);
     let maturity = of_pin.map_or_else(|| Maturity::of(pin), |release| release.maturity);
     let is_fit = |release: &&Release| {
         release.version.is_newer_than(pin)
             && release.yanked.is_none()
             && (release.maturity == Maturity::Final || maturity == Maturity::Early)
     };
-    let mut newer: Vec<&Release> = releases.iter().filter(is_fit).collect();
+    let mut newer: Vec<&Release> = releases.filter(is_fit).collect();
     newer.sort_by(|a, b| b.version.cmp_precedence(&a.version));
     let mut soonest: Option<(Timestamp, &Release)> = None;
     for release in newer {
@@ -106,7 +106,7 @@ mod tests {
             (release.version.as_str() != barred)
                 .then(|| published.plus(Duration::from_secs(3 * 86_400)))
         };
-        next(&releases, &version(pin), at, NOW).map(|release| release.version.to_string())
+        next(releases.iter(), &version(pin), at, NOW).map(|release| release.version.to_string())
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(chosen(&rows, "2.0.dev1", "").as_deref(), Some("2.0rc1"));
         let mut tagged = releases(&[("1.0", 90), ("1.1", 50)]);
         tagged[1].maturity = Maturity::Early;
-        let none = next(&tagged, &version("1.0"), |_| Some(NOW), NOW);
+        let none = next(tagged.iter(), &version("1.0"), |_| Some(NOW), NOW);
         assert_eq!(none, None, "its owners do not call it the latest");
     }
 

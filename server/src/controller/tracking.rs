@@ -497,7 +497,6 @@ impl Controller {
             else {
                 continue;
             };
-            let releases: Vec<Release> = listed.iter().map(|one| one.release.clone()).collect();
             let choice = Choice {
                 snapshot,
                 entry,
@@ -505,7 +504,8 @@ impl Controller {
                 now,
             };
             let at = |release: &Release| choice.old_enough_at(release);
-            let Some(release) = next(&releases, &pin.version, at, now) else {
+            let Some(release) = next(listed.iter().map(|one| &one.release), &pin.version, at, now)
+            else {
                 continue;
             };
             let (change, published_at) = (choice.change(release), choice.published_at(release));

@@ -84,6 +84,7 @@ pub(super) struct Api {
     /// Without a slash at its end.
     base: String,
     origin: url::Origin,
+    plain: Plain,
     user: Option<String>,
     secret: Option<Arc<Secret>>,
 }
@@ -94,7 +95,11 @@ impl Api {
         let text = config.url.as_str();
         let text = text.strip_prefix("sparse+").unwrap_or(text);
         let url = Url::parse(text).map_err(|error| format!("`url` cannot be read: {error}"))?;
-        check(&url)?;
+        check(&url, Plain::OnLoopback)?;
+        let plain = match url.scheme() {
+            "https" => Plain::Never,
+            _ => Plain::OnLoopback,
+        };
         if !(1..=600).contains(&config.timeout_s) {
             return Err(format!("`timeout_s` is {}; use 1 to 600", config.timeout_s));
         }
@@ -107,7 +112,7 @@ impl Api {
         let timeout = Duration::from_secs(config.timeout_s);
         let mut client = reqwest::Client::builder()
             .user_agent(user_agent(config.contact.as_deref())?)
-            .redirect(Policy::custom(follow))
+            .redirect(Policy::custom(move |attempt| follow(attempt, plain)))
             .connect_timeout(timeout)
             .timeout(timeout);
         if let Some(file) = &config.ca_file {
@@ -124,6 +129,7 @@ impl Api {
             client: client.build().map_err(|error| said_by(&error))?,
             base: url.as_str().trim_end_matches('/').to_owned(),
             origin: url.origin(),
+            plain,
             user: config.user.clone(),
             secret: secret(config)?,
         })
@@ -154,7 +160,8 @@ impl Api {
         accept: &'static str,
         known: Option<&Validator>,
     ) -> Result<Fetched, Error> {
-        check(&url).map_err(|problem| Error::garbled(problem.replace("`url`", "its address")))?;
+        check(&url, self.plain)
+            .map_err(|problem| Error::garbled(problem.replace("`url`", "its address")))?;
         let asked = format!("GET {}", url.path());
         let secret = match &self.secret {
             Some(secret) if url.origin() == self.origin => {
@@ -309,20 +316,29 @@ fn validator(headers: &HeaderMap) -> Option<Validator> {
 }
 
 /// Follows a redirect unless it leads out of https. The login stays behind where it leads to another host.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>, plain: Plain) -> reqwest::redirect::Action {
     if attempt.previous().len() > REDIRECTS_MAX {
         return attempt.error("it redirects again and again");
     }
-    match check(attempt.url()) {
+    match check(attempt.url(), plain) {
         Ok(()) => attempt.follow(),
         Err(problem) => attempt.error(problem.replace("`url`", "a redirect")),
     }
 }
 
-fn check(url: &Url) -> Result<(), String> {
+/// Where plain http is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plain {
+    /// By an index that is itself on loopback.
+    OnLoopback,
+    /// Nowhere: no index sends us to what listens on this machine.
+    Never,
+}
+
+fn check(url: &Url, plain: Plain) -> Result<(), String> {
     match url.scheme() {
         "https" => {}
-        "http" if is_loopback(url) => {}
+        "http" if is_loopback(url) && plain == Plain::OnLoopback => {}
         "http" => {
             return Err("`url` is plain http, which is for loopback only; use https".to_owned());
         }

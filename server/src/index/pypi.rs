@@ -164,7 +164,7 @@ impl File {
             &self.data_dist_info_metadata,
         ];
         let is_there = |value: &&Value| matches!(value, Value::Bool(true) | Value::Object(_));
-        names.iter().any(|value| is_there(value)) || names.iter().all(|value| value.is_null())
+        names.iter().any(is_there) || names.iter().all(|value| value.is_null())
     }
 }
 

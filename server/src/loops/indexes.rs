@@ -103,16 +103,18 @@ impl Watch {
         if self.paused_until.is_none_or(|until| until <= now) {
             is_news |= self.ask_due(&floors, now).await;
         }
-        if self.paused_until.is_none_or(|until| until <= now) {
-            is_news |= self.read_needs().await;
-        }
         let is_due = self
             .looked
             .is_none_or(|(revision, at)| revision != snapshot.revision || at.plus(LOOK) <= now);
-        if is_news || is_due {
-            self.looked = Some((snapshot.revision, now));
-            self.follow().await;
+        if !is_news && !is_due {
+            return;
         }
+        self.looked = Some((snapshot.revision, now));
+        if self.paused_until.is_none_or(|until| until <= now) && self.read_needs().await {
+            // There may be more than one round may ask for.
+            self.looked = None;
+        }
+        self.follow().await;
     }
 
     fn entries<'a>(

@@ -15,6 +15,7 @@ use std::time::Duration;
 use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::PackageName;
 use pinion_proto::v1 as proto;
+use pinion_proto::v1::index_service_client::IndexServiceClient;
 use pinion_server::config::Config;
 use pinion_server::index::{Error, IndexConfig, Indexes, Listing, Needs};
 use stand_in::{Fault, Row, StandIn, row};
@@ -278,6 +279,134 @@ async fn nobody_gets_what_the_other_pins_do_not_meet() {
     assert!(!off.track && off.tracking.is_none());
     until!(waiting(&server).await, |waits: &Vec<String>| waits
         .is_empty());
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pins_of_one_package_move_together_and_a_file_waits_for_what_it_needs() {
+    let (index, dir) = (StandIn::start().await, tempdir().unwrap());
+    index.publish("m", &[row("1.0", 1), row("1.1", 1), row("1.2", 1)]);
+    let needy = Row {
+        needs: &["m>=5"],
+        ..row("2.0", 1)
+    };
+    index.publish("n", &[row("1.0.0", 1), needy]);
+    let pins = "m==1.0 ; python_version < '3.9'\nm==1.1 ; python_version >= '3.9'\nn==1.0\n";
+    let server = tracking(dir.path(), &index, pins).await;
+    let started = until!(open(&server).await, |open: &Vec<_>| !open.is_empty());
+    let to: Vec<&str> = started[0]
+        .changes
+        .iter()
+        .map(|one| one.to_version.as_str())
+        .collect();
+    assert_eq!((started.len(), to), (1, vec!["1.2", "1.2"]));
+    // A pin set that is tracked takes nothing from a file before it is read what that needs.
+    let imported = server.import(SET, &pins.replace("n==1.0", "n==2.0")).await;
+    assert!(imported.unwrap().started_rollouts.is_empty());
+    let waits = until!(waiting(&server).await, |waits: &Vec<String>| {
+        waits.len() == 1 && !waits[0].contains("not read yet")
+    });
+    assert!(waits[0].contains("n 2.0 needs m >=5"), "{waits:?}");
+    let dropped = proto::DropWantedRequest {
+        pin_set: SET.to_owned(),
+        packages: vec!["n".to_owned()],
+    };
+    let mut sets = server.sets();
+    let drop = sets.drop_wanted(with_token(dropped, &server.manager));
+    let refused = drop.await.unwrap_err();
+    assert!(
+        refused.message().contains("would bring it back"),
+        "{refused}"
+    );
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_packages_are_asked_for_one_after_the_other_and_then_in_a_few_bytes() {
+    const PACKAGES: usize = 300;
+    let (index, dir) = (StandIn::start().await, tempdir().unwrap());
+    let names: Vec<String> = (0..PACKAGES).map(|n| format!("package-{n}")).collect();
+    for name in &names {
+        index.publish(name, &[row("1.0", 1)]);
+    }
+    let pins: String = names.iter().map(|name| format!("{name}==1.0\n")).collect();
+    let server = tracking(dir.path(), &index, &pins).await;
+    let begun = std::time::Instant::now();
+    until!(told(&server).await, |told: &proto::Tracking| {
+        told.answered_count == 300 && told.unread_count == 0
+    });
+    let took = begun.elapsed();
+    // Fifty a second, and as many for what they need.
+    assert!(took >= Duration::from_secs(4), "{took:?}");
+    let asked = index.take_asked();
+    let listings = asked.iter().filter(|one| one.path.starts_with("/simple/"));
+    assert_eq!((listings.count(), asked.len()), (PACKAGES, 2 * PACKAGES));
+    next_round(&server).await;
+    until!(index.asked().len(), |asked: &usize| *asked >= PACKAGES);
+    let again = index.take_asked();
+    let unchanged = again.iter().filter(|one| one.status == 304).count();
+    println!(
+        "{PACKAGES} packages: {} requests in {took:?}, then {unchanged} of {} unchanged",
+        asked.len(),
+        again.len()
+    );
+    assert_eq!((again.len(), unchanged), (PACKAGES, PACKAGES));
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_what_works_and_what_is_missing() {
+    let (index, dir) = (StandIn::start().await, tempdir().unwrap());
+    let needy = Row {
+        needs: &["m>=5", "x; extra == 'y'"],
+        ..row("2.0", 1)
+    };
+    index.publish("n", &[row("1.0", 1), needy, row("3.0rc1", 2)]);
+    let server = tracking(dir.path(), &index, "n==1.0\n").await;
+    let mut client = IndexServiceClient::new(server.channel.clone());
+    let list = with_token(proto::ListIndexesRequest {}, &server.manager);
+    let listed = client
+        .list_indexes(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .indexes;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (listed[0].url.as_str(), &listed[0].pin_sets[..]),
+        (index.url("/simple").as_str(), &[SET.to_owned()][..])
+    );
+    let mut check = async |ecosystem: proto::Ecosystem, package: &str| {
+        let request = proto::CheckIndexRequest {
+            ecosystem: ecosystem.into(),
+            package: package.to_owned(),
+        };
+        let checked = client
+            .check_index(with_token(request, &server.manager))
+            .await;
+        checked.map(|checked| checked.into_inner().findings)
+    };
+    let found = check(proto::Ecosystem::Pypi, "N").await.unwrap();
+    let words: Vec<(bool, &str)> = found
+        .iter()
+        .map(|one| (one.works, one.words.as_str()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            (
+                true,
+                "3 versions, 0 yanked; the newest is 2.0, published 2024-03-01 10:00 UTC"
+            ),
+            (true, "nothing has changed, in a few bytes"),
+            (true, "m >=5")
+        ]
+    );
+    let missing = check(proto::Ecosystem::Pypi, "not-there").await.unwrap();
+    assert_eq!((missing.len(), missing[0].works), (1, false));
+    assert!(missing[0].words.contains("404"), "{missing:?}");
+    let refused = check(proto::Ecosystem::Npm, "a").await.unwrap_err();
+    assert!(refused.message().contains("`[index.npm]`"), "{refused}");
     server.app.stop().await;
 }
 

@@ -158,3 +158,26 @@ pub(crate) fn known(record: &RequiresRecord) -> Requires {
         requirements: record.declared.iter().chain(published).cloned().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pinion_core::ecosystem::Ecosystem;
+    use pinion_core::name::PackageName;
+
+    use super::*;
+
+    #[test]
+    fn what_a_person_says_of_a_package_takes_the_place_of_what_the_index_says() {
+        let requirement = |text| Requirement::parse(Ecosystem::Pypi, text).expect("one");
+        let record = RequiresRecord {
+            pin_set: "set".parse().expect("a name"),
+            package: PackageName::parse(Ecosystem::Pypi, "a").expect("a name"),
+            version: Version::parse(Ecosystem::Pypi, "1").expect("a version"),
+            declared: vec![requirement("b>=1")],
+            published: Some(vec![requirement("B>=2"), requirement("c>=3")]),
+        };
+        let words = known(&record).requirements;
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["b >=1", "c >=3"]);
+    }
+}

@@ -107,8 +107,10 @@ impl StandIn {
     /// A package of a simple index, below `/simple`: version, day of March 2024 on which it was published, and what it
     /// needs.
     pub fn publish(&self, package: &str, rows: &[Row]) {
+        // Hyphens end the parts of a wheel's name.
+        let stem = package.replace('-', "_");
         let file = |row: &Row| {
-            let name = format!("{package}-{}-py3-none-any.whl", row.version);
+            let name = format!("{stem}-{}-py3-none-any.whl", row.version);
             json!({
                 "filename": name,
                 "url": format!("../../files/{name}#sha256=00"),
@@ -130,7 +132,7 @@ impl StandIn {
                 row.version,
                 needs.collect::<String>()
             );
-            let path = format!("/files/{package}-{}-py3-none-any.whl.metadata", row.version);
+            let path = format!("/files/{stem}-{}-py3-none-any.whl.metadata", row.version);
             self.put(&path, metadata);
         }
         let project = json!({

@@ -356,9 +356,9 @@ impl Controller {
                 .flat_map(|chosen| chosen.changes)
                 .filter_map(|change| Some((change.package, change.to?))),
         );
-        // Pins of one package by marker move to the same version.
+        // Pins of one package by marker move to the same version; one that is written in two ways is kept by both.
         let mut seen = HashSet::new();
-        all.retain(|one| seen.insert(one.clone()));
+        all.retain(|(package, version)| seen.insert((package.clone(), version.to_string())));
         self.of_index(record.ecosystem, |index| {
             let unread = |(package, version): (PackageName, Version)| {
                 let at = (&record.name, &package, &version);

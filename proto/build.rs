@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "pinion/v1/admin.proto",
     "pinion/v1/audit.proto",
     "pinion/v1/environment.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 12] = [
     "pinion/v1/forge.proto",
     "pinion/v1/gate.proto",
     "pinion/v1/notice.proto",
+    "pinion/v1/index.proto",
     "pinion/v1/outcome.proto",
     "pinion/v1/pin.proto",
     "pinion/v1/pin_set.proto",

@@ -147,6 +147,9 @@ pub(crate) enum Command {
     /// See what people are told without looking, and try the routes by which they are.
     #[command(subcommand)]
     Notice(release::Notice),
+    /// See where versions are published, and whether that can be read.
+    #[command(subcommand)]
+    Index(release::Index),
     /// Say how delivery goes: how often, how fast, how often taken back, how soon restored.
     Figures(figures::Figures),
     /// See what was done, export it, and check that it is still what it was.

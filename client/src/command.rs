@@ -12,6 +12,7 @@ mod figures;
 mod forge;
 mod gate;
 mod hold;
+mod index;
 mod ingest;
 mod join;
 mod leave;
@@ -66,6 +67,7 @@ async fn dispatch(session: &Session, command: Command) -> Result<ExitCode, Failu
         Command::Verify(_) => return verify::verify(session),
         Command::Forge(args) => return forge::forge(session, args).await,
         Command::Notice(args) => return notice::notice(session, args).await,
+        Command::Index(args) => return index::index(session, args).await,
         Command::Audit(args) => return audit::audit(session, args).await,
         Command::Gate(args) => return gate::gate(session, args).await,
         Command::Rollout(args) => return rollout::rollout(session, args).await,

@@ -196,6 +196,8 @@ impl Connection {
         forges: forge_service_client::ForgeServiceClient;
         /// The service of notices.
         notices: notice_service_client::NoticeServiceClient;
+        /// The service of indexes.
+        indexes: index_service_client::IndexServiceClient;
         /// The service of tokens.
         admin: admin_service_client::AdminServiceClient;
     }

@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::controller::{Controller, Refusal};
 use crate::forge::{self, Registry};
+use crate::index::{self, Indexes};
 use crate::metrics;
 use crate::notice::{self, Routes};
 use crate::oidc::{InvalidOidc, Provider};
@@ -21,7 +22,7 @@ use crate::serve::{self, TlsError};
 use crate::store::engine::Engine;
 use crate::store::{self, Store};
 use crate::web::{self, Surroundings};
-use crate::worker::{self, Home, Worker};
+use crate::worker::{self, Home, Outside, Worker};
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum Error {
     /// The identity provider cannot be set up.
     #[error(transparent)]
     Oidc(#[from] InvalidOidc),
+    /// An index cannot be set up.
+    #[error(transparent)]
+    Index(#[from] index::ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`: {cause}")]
     Listen {
@@ -155,7 +159,12 @@ impl App {
         let oidc = config.oidc.clone().map(Provider::new).transpose()?;
         let oidc = oidc.map(Arc::new);
         let forges = Registry::open(&config.forges, &config.data_dir.join("forges"))?;
-        let mut worker = Worker::start(home, forges, routes, config, world).await?;
+        let outside = Outside {
+            forges,
+            routes,
+            indexes: Indexes::open(&config.indexes)?,
+        };
+        let mut worker = Worker::start(home, outside, config, world).await?;
         let controller = Arc::clone(&worker.controller);
         let first_admin = worker.first_admin.take();
         let stopping = CancellationToken::new();

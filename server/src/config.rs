@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then the environment, then flags. Unknown keys are refused.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::forge::ForgeConfig;
+use crate::index::IndexConfig;
 use crate::notice::RouteConfig;
 use crate::oidc::{InvalidOidc, OidcConfig};
 use crate::store::engine::EngineOptions;
@@ -35,6 +37,11 @@ pub struct Config {
     pub follow_interval_s: u64,
     /// What keeps the state. Default: sled, in the data directory.
     pub store: EngineOptions,
+    /// How often the indexes are asked for each package that is watched, in seconds; 60 to 604,800. Default: 3,600.
+    pub track_interval_s: u64,
+    /// Where versions are published, by ecosystem. None has a default.
+    #[serde(rename = "index")]
+    pub indexes: BTreeMap<String, IndexConfig>,
     /// Where changes are filed.
     #[serde(rename = "forge")]
     pub forges: Vec<ForgeConfig>,
@@ -65,6 +72,8 @@ impl Default for Config {
             log_format: LogFormat::Text,
             follow_interval_s: 60,
             store: EngineOptions::Sled {},
+            track_interval_s: 3_600,
+            indexes: BTreeMap::new(),
             forges: Vec::new(),
             routes: Vec::new(),
         }
@@ -175,6 +184,9 @@ pub enum Error {
     /// The state cannot be kept like that.
     #[error("`[store]`: {0}")]
     Store(#[from] InvalidOptions),
+    /// Indexes would be asked too often, or hardly ever.
+    #[error("`track_interval_s` is {0}; use 60 to 604800")]
+    TrackInterval(u64),
 }
 
 impl Config {
@@ -211,6 +223,9 @@ impl Config {
             return Err(Error::FollowInterval(self.follow_interval_s));
         }
         self.store.validate()?;
+        if !(60..=604_800).contains(&self.track_interval_s) {
+            return Err(Error::TrackInterval(self.track_interval_s));
+        }
         Ok(())
     }
 }
@@ -232,6 +247,7 @@ mod tests {
             (sample.allow_plaintext, sample.log_format),
             (default.allow_plaintext, default.log_format)
         );
+        assert_eq!(sample.track_interval_s, default.track_interval_s);
     }
 
     #[test]
@@ -242,7 +258,7 @@ mod tests {
             .map(|line| line.strip_prefix("#| ").unwrap_or(line).to_owned() + "\n")
             .collect();
         let config: Config = toml::from_str(&on).expect("every key is known");
-        assert!(config.tls.is_some() && !config.forges.is_empty());
+        assert!(config.tls.is_some() && !config.forges.is_empty() && config.indexes.len() == 3);
         assert_eq!(config.routes.len(), 3, "one of every kind");
         for route in config.routes.clone() {
             // The sample names a file that this machine does not have.

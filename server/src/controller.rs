@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::PublicUrl;
 use crate::forge::Registry;
+use crate::index::Indexes;
 use crate::loops::Wake;
-use crate::loops::promotion::{Ask, Command};
+use crate::loops::promotion::{Ask, Command, Yanked};
 use crate::metrics::Metrics;
 use crate::notice::Routes;
 use crate::random::Random;
@@ -48,6 +49,7 @@ mod filings;
 mod freezes;
 mod gates;
 mod import;
+mod indexes;
 mod notices;
 mod outcomes;
 mod pin_sets;
@@ -61,6 +63,7 @@ mod requires;
 mod rollouts;
 mod sources;
 mod tokens;
+mod tracking;
 
 pub(crate) use approvals::{check_approved, not_taken};
 pub use audit::{AuditChecked, AuditQuery};
@@ -72,6 +75,7 @@ pub use figures::FiguresQuery;
 pub(crate) use figures::OVER;
 pub use filings::ForgeListing;
 pub use gates::{GateReport, GateStanding, GateTaken, Leased};
+pub use indexes::IndexListing;
 pub use notices::{NoticeFilter, RouteListing, Tested};
 pub(crate) use outcomes::{Journaled, SEEN_DAYS, order};
 pub use outcomes::{REPORTS_MAX, Report, Taken};
@@ -90,6 +94,8 @@ pub(crate) use rollouts::{Exposure as NotedExposure, Note, logged};
 pub use sources::Following;
 pub(crate) use sources::{Followed, in_words};
 pub use tokens::{Caller, NewToken};
+pub use tracking::Tracking;
+pub(crate) use tracking::{Known, Said, Unread};
 
 /// What every request works on.
 pub struct Controller {
@@ -132,6 +138,8 @@ pub struct Controller {
     /// Where people reach this server, if that is known.
     public_url: Option<PublicUrl>,
     followings: sources::Followings,
+    pub(crate) indexes: Indexes,
+    watched: tracking::Watched,
     /// Forges that said that something has happened there.
     spoken: Mutex<BTreeSet<ForgeName>>,
     wake_sources: Wake,
@@ -168,6 +176,8 @@ pub struct Parts {
     pub forges: Registry,
     /// By which people are told.
     pub routes: Routes,
+    /// Where versions are published.
+    pub indexes: Indexes,
     /// Where people reach this server.
     pub public_url: Option<PublicUrl>,
     /// Where the promotion loop takes what people ask.
@@ -221,6 +231,8 @@ impl Controller {
             notices_so_far: AtomicU16::new(0),
             public_url: parts.public_url,
             followings: sources::Followings::default(),
+            indexes: parts.indexes,
+            watched: tracking::Watched::default(),
             spoken: Mutex::default(),
             wake_sources: parts.wake_sources,
             pulls: outcomes::Pulls::default(),
@@ -360,6 +372,12 @@ impl Controller {
             .await
             .map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Tells the promotion loop of a version on trial that was taken back.
+    pub(crate) async fn tell_yanked(&self, yanked: Yanked) {
+        // A loop that has stopped is told again after the next start.
+        let _ = self.to_promotion.send(Command::Yanked(yanked)).await;
     }
 
     /// Waits until the promotion loop has counted and decided everything that is acknowledged now.

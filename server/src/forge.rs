@@ -24,6 +24,8 @@ use pinion_core::filing::{FilingKey, Template, check_trailers};
 use pinion_core::name::ForgeName;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::http::{said_by, wait_asked};
+pub(crate) use self::repository::is_loopback;
 use crate::secret::{Secret, Source};
 
 type Open = fn(&ForgeConfig, &Path) -> Result<Arc<dyn Forge>, ConfigError>;
@@ -341,7 +343,7 @@ impl SecretUrl {
     }
 
     /// The URL as written, secrets included.
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod controller;
 pub mod demo;
 pub mod forge;
+pub mod index;
 pub mod loops;
 pub mod metrics;
 pub mod notice;

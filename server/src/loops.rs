@@ -10,6 +10,7 @@ pub mod filing;
 pub mod fold;
 pub(crate) mod follow;
 pub mod history;
+pub mod indexes;
 pub mod lead;
 pub mod looks;
 pub mod notices;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use pinion_core::ecosystem::Ecosystem;
 use pinion_core::figures::{Figures, Spread};
 use prometheus::{Encoder, Registry, TextEncoder};
 
@@ -23,6 +24,7 @@ pub struct Metrics {
     decisions: Counter<u64>,
     filings: Counter<u64>,
     notices: Counter<u64>,
+    index_requests: Counter<u64>,
     requests: Histogram<f64>,
     ticks: Histogram<f64>,
 }
@@ -59,6 +61,8 @@ pub struct Gauges {
     pub leads: bool,
     /// Servers that have said that they run.
     pub servers: usize,
+    /// Indexes that gave no answer last.
+    pub failing_indexes: usize,
     /// Delivery figures by pin set, of the last 90 days.
     pub delivery: Vec<(String, Figures)>,
 }
@@ -100,6 +104,10 @@ impl Metrics {
             notices: meter
                 .u64_counter("pinion_notices")
                 .with_description("Tries to send a notice, and notices that ended without one")
+                .build(),
+            index_requests: meter
+                .u64_counter("pinion_index_requests")
+                .with_description("Questions to indexes, by what came of them")
                 .build(),
             requests: meter
                 .f64_histogram("pinion_request_duration_seconds")
@@ -151,6 +159,15 @@ impl Metrics {
         self.notices.add(1, &[KeyValue::new("state", state)]);
     }
 
+    /// A question to an index; `answer`: new, unchanged, absent, garbled, away or refused.
+    pub(crate) fn index_request(&self, ecosystem: Ecosystem, answer: &'static str) {
+        let attributes = [
+            KeyValue::new("ecosystem", ecosystem.as_str()),
+            KeyValue::new("answer", answer),
+        ];
+        self.index_requests.add(1, &attributes);
+    }
+
     pub(crate) fn request(&self, method: &str, status: &str, took: Duration) {
         let attributes = [
             KeyValue::new("method", method.to_owned()),
@@ -198,6 +215,11 @@ impl Metrics {
                 "pinion_oldest_waiting_notice_seconds",
                 "How long the oldest notice that waits has done so",
                 gauges.oldest_waiting_notice_s,
+            ),
+            (
+                "pinion_failing_indexes",
+                "Indexes that gave no answer last",
+                gauges.failing_indexes as u64,
             ),
             (
                 "pinion_store_revision",

@@ -11,6 +11,7 @@ use pinion_proto::v1::environment_service_server::EnvironmentServiceServer;
 use pinion_proto::v1::figure_service_server::FigureServiceServer;
 use pinion_proto::v1::forge_service_server::ForgeServiceServer;
 use pinion_proto::v1::gate_service_server::GateServiceServer;
+use pinion_proto::v1::index_service_server::IndexServiceServer;
 use pinion_proto::v1::notice_service_server::NoticeServiceServer;
 use pinion_proto::v1::outcome_service_server::OutcomeServiceServer;
 use pinion_proto::v1::pin_service_server::PinServiceServer;
@@ -31,6 +32,7 @@ mod environments;
 mod figures;
 mod forges;
 mod gates;
+mod indexes;
 mod notices;
 mod outcomes;
 mod page;
@@ -108,6 +110,7 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(GateServiceServer))
         .add_service(service!(ForgeServiceServer))
         .add_service(service!(NoticeServiceServer))
+        .add_service(service!(IndexServiceServer))
         .add_service(service!(AuditServiceServer))
         .add_service(service!(FigureServiceServer))
         .add_service(service!(AdminServiceServer));

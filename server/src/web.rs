@@ -179,6 +179,7 @@ async fn metrics(State(web): State<Web>) -> Response {
         age: web.controller.age(),
         leads: web.controller.leads(),
         servers: snapshot.servers().count(),
+        failing_indexes: web.controller.failing_indexes(),
         delivery: web
             .controller
             .delivery(OVER)

@@ -11,6 +11,7 @@ use crate::app::World;
 use crate::config::Config;
 use crate::controller::{Controller, Parts, Refusal};
 use crate::forge::Registry;
+use crate::index::Indexes;
 use crate::loops::lead::Lead;
 use crate::loops::{Wake, follow};
 use crate::metrics::Metrics;
@@ -32,6 +33,17 @@ pub enum Error {
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] crate::metrics::Error),
+}
+
+/// Whom a worker speaks to by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// Where changes are filed.
+    pub forges: Registry,
+    /// By which people are told.
+    pub routes: Routes,
+    /// Where versions are published.
+    pub indexes: Indexes,
 }
 
 /// The store of a worker.
@@ -63,8 +75,7 @@ impl Worker {
     /// If the store cannot be used.
     pub async fn start(
         home: Home,
-        forges: Registry,
-        routes: Routes,
+        outside: Outside,
         config: &Config,
         world: World,
     ) -> Result<Self, Error> {
@@ -89,8 +100,9 @@ impl Worker {
             wake_promotion: wake_promotion.clone(),
             wake_filing: wake_filing.clone(),
             wake_sources: wake_sources.clone(),
-            forges,
-            routes,
+            forges: outside.forges,
+            routes: outside.routes,
+            indexes: outside.indexes,
             public_url: config.public_url.clone(),
             to_promotion,
             shared,
@@ -110,6 +122,7 @@ impl Worker {
             wake_filing,
             wake_sources,
             follow_interval: Duration::from_secs(config.follow_interval_s),
+            track_interval: Duration::from_secs(config.track_interval_s),
             only_when_asked: is_simulated,
         };
         let (first, led) = oneshot::channel();

@@ -207,6 +207,7 @@ async fn prepare(address: &str, admin: &str) -> (String, Vec<String>, String) {
         ecosystem: 1,
         policy: Some(policy),
         source: None,
+        track: false,
     };
     sets.create_pin_set(with_token(create, &manager))
         .await

@@ -78,6 +78,9 @@ pub(crate) struct CreatePinSet {
     pub(crate) policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) source: Source,
+    /// Watch the index of the ecosystem: new versions of the pins become rollouts.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) track: bool,
 }
 
 /// The file that changes are filed against.
@@ -159,6 +162,20 @@ pub(crate) enum NoticeState {
     Dropped,
 }
 
+/// `pinion index`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Index {
+    /// List the indexes of the server's configuration.
+    List,
+    /// Ask an index for a package, and change nothing; exits with 1 if anything is missing.
+    Check {
+        /// Whose index.
+        ecosystem: Ecosystem,
+        /// A package that it should have.
+        package: String,
+    },
+}
+
 /// An ecosystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ecosystem {
@@ -237,6 +254,12 @@ pub(crate) struct UpdatePinSet {
     /// File changes nowhere.
     #[arg(long, conflicts_with = "forge")]
     pub(crate) clear_source: bool,
+    /// Watch the index of the ecosystem: new versions of the pins become rollouts.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) track: bool,
+    /// Watch it no longer; what waits from there is taken out, rollouts go on.
+    #[arg(long, conflicts_with = "track")]
+    pub(crate) no_track: bool,
     /// Refuse if the pin set has another revision.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) expected_revision: u64,

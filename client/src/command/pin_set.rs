@@ -64,6 +64,7 @@ async fn create(session: &Session, args: CreatePinSet) -> Result<(), Failure> {
         ecosystem: to_wire(args.ecosystem).into(),
         policy: args.policy.as_deref().map(read_policy).transpose()?,
         source: source(args.source),
+        track: args.track,
     };
     let connection = session.connect()?;
     let mut client = connection.pin_sets();
@@ -228,6 +229,11 @@ async fn update(session: &Session, args: UpdatePinSet) -> Result<(), Failure> {
         policy: args.policy.as_deref().map(read_policy).transpose()?,
         source: source(args.source),
         clear_source: args.clear_source,
+        track: match (args.track, args.no_track) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        },
     };
     let connection = session.connect()?;
     let mut client = connection.pin_sets();
@@ -315,7 +321,7 @@ fn read_text(file: &Path) -> Result<String, Failure> {
     read.map_err(|cause| Failure::file("read", file, &cause))
 }
 
-fn to_wire(ecosystem: Ecosystem) -> v1::Ecosystem {
+pub(super) fn to_wire(ecosystem: Ecosystem) -> v1::Ecosystem {
     match ecosystem {
         Ecosystem::Pypi => v1::Ecosystem::Pypi,
         Ecosystem::Cargo => v1::Ecosystem::Cargo,

@@ -39,6 +39,17 @@ pub(crate) fn pin_set(set: &v1::PinSet) -> String {
         ),
         ("following", following.unwrap_or_default()),
         (
+            "tracking",
+            set.tracking.as_ref().map(tracking).unwrap_or_default(),
+        ),
+        (
+            "YANKED",
+            set.tracking
+                .as_ref()
+                .map(|tracking| tracking.yanked_pins.join("; "))
+                .unwrap_or_default(),
+        ),
+        (
             "FROZEN",
             set.freeze.as_ref().map(frozen).unwrap_or_default(),
         ),
@@ -93,6 +104,30 @@ fn following(following: &v1::Following) -> String {
         "" => read,
         problem => format!("{read}; {problem}"),
     }
+}
+
+/// How watching the index goes: what it has answered for, and what stands in the way.
+fn tracking(tracking: &v1::Tracking) -> String {
+    let mut parts = vec![format!(
+        "the index has answered for {} of {} packages",
+        tracking.answered_count, tracking.package_count
+    )];
+    if tracking.unread_count > 0 {
+        parts.push(format!(
+            "nothing is tried until it is read what {} pins need",
+            tracking.unread_count
+        ));
+    }
+    if !tracking.absent_packages.is_empty() {
+        parts.push(format!(
+            "it does not have {}",
+            tracking.absent_packages.join(", ")
+        ));
+    }
+    if !tracking.problem.is_empty() {
+        parts.push(tracking.problem.clone());
+    }
+    parts.join("; ")
 }
 
 /// Pin sets as a table.
@@ -324,7 +359,7 @@ fn trial(explanation: &v1::Explanation) -> Vec<String> {
     lines
 }
 
-fn ecosystem(ecosystem: v1::Ecosystem) -> String {
+pub(super) fn ecosystem(ecosystem: v1::Ecosystem) -> String {
     ecosystem
         .as_str_name()
         .trim_start_matches("ECOSYSTEM_")

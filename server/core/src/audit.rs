@@ -87,6 +87,9 @@ pub enum Act {
         policy_sha256: Option<String>,
         /// Whether its source was changed.
         source: bool,
+        /// Whether its index is watched from then on; none: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        track: Option<bool>,
     },
     /// A baseline was replaced by a file's pins.
     PinsImported {
@@ -227,12 +230,17 @@ impl fmt::Display for Act {
                 revision,
                 policy_sha256,
                 source,
+                track,
             } => {
-                let what = match (policy_sha256.is_some(), source) {
-                    (true, true) => "policy and source",
-                    (true, false) => "policy",
-                    (false, true) => "source",
-                    (false, false) => "nothing",
+                let parts = [
+                    policy_sha256.is_some().then_some("policy"),
+                    source.then_some("source"),
+                    track.map(|_| "watching of the index"),
+                ];
+                let parts: Vec<_> = parts.into_iter().flatten().collect();
+                let what = match parts.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => parts.join(" and "),
                 };
                 write!(
                     f,

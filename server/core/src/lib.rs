@@ -31,6 +31,7 @@ pub mod policy;
 pub mod prediction;
 pub mod queue;
 pub mod reason;
+pub mod release;
 pub mod replay;
 pub mod requires;
 pub mod resolve;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use pep508_rs::MarkerTree;
+use pep508_rs::{ExtraOperator, MarkerExpression, MarkerTree};
 use serde::{Deserialize, Serialize};
 
 use crate::ecosystem::Ecosystem;
@@ -83,6 +83,44 @@ impl Marker {
             all.and(marker.tree());
         }
         !all.is_false()
+    }
+
+    /// The marker of a requirement as it holds where no extra is asked for: `None` if it holds nowhere then,
+    /// `Some(None)` if everywhere.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn without_extras(text: &str) -> Result<Option<Option<Self>>, InvalidMarker> {
+        let marker = Self::parse(Ecosystem::Pypi, text)?;
+        if !text.contains("extra") {
+            return Ok(Some(Some(marker)));
+        }
+        let is_extra = |one: &MarkerExpression| matches!(one, MarkerExpression::Extra { .. });
+        let is_asked = |one: &MarkerExpression| {
+            let MarkerExpression::Extra { operator, .. } = one else {
+                return false;
+            };
+            *operator == ExtraOperator::Equal
+        };
+        let mut anywhere = MarkerTree::FALSE;
+        for every in marker.tree().to_dnf() {
+            if every.iter().any(is_asked) {
+                continue;
+            }
+            let mut here = MarkerTree::TRUE;
+            for one in every.into_iter().filter(|one| !is_extra(one)) {
+                here.and(MarkerTree::expression(one));
+            }
+            anywhere.or(here);
+        }
+        if anywhere.is_false() {
+            return Ok(None);
+        }
+        // What has no text that is a marker counts everywhere.
+        let text = anywhere.try_to_string();
+        Ok(Some(
+            text.and_then(|text| Self::parse(Ecosystem::Pypi, &text).ok()),
+        ))
     }
 
     // It was parsed when it was made; what holds everywhere rules nothing out.

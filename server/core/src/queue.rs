@@ -40,12 +40,15 @@ pub enum Asked {
     Import,
     /// A followed file has it.
     Source(Origin),
+    /// The index of its ecosystem has it.
+    Index,
 }
 
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Import => f.write_str("import"),
+            Self::Index => f.write_str("index"),
             Self::Source(origin) => {
                 write!(f, "{} at {}", origin.path, origin.commit12())
             }
@@ -259,10 +262,10 @@ fn brings(unmet: &Unmet, changes: &[PackageChange], requirements: &Requirements)
     let needed = &unmet.requirement;
     changes.iter().any(|change| {
         let Some(to) = &change.to else { return false };
-        let is_in_range = change.package == needed.package && needed.range.has(to);
+        let is_in_range = change.package == needed.package && needed.admits(to);
         let minds = |to: &Version| {
             let mut of = requirements.of(&change.package, to);
-            of.any(|other| other.package == needed.package && !other.range.has(&unmet.have))
+            of.any(|other| other.package == needed.package && !other.admits(&unmet.have))
         };
         let no_longer_minds = change.package == unmet.package && *to != unmet.version && !minds(to);
         is_in_range || no_longer_minds

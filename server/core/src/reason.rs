@@ -32,6 +32,17 @@ pub enum Reason {
         /// The file, as it was read.
         origin: Origin,
     },
+    /// The index of the ecosystem has the version.
+    InIndex,
+    /// The version was taken back by those who published it.
+    Yanked {
+        /// Which package.
+        package: String,
+        /// Which version.
+        version: String,
+        /// In their words; may be empty.
+        words: String,
+    },
     /// A version is younger than the policy asks.
     TooYoung {
         /// Which package.
@@ -665,6 +676,16 @@ impl fmt::Display for Reason {
                 origin.path,
                 origin.branch,
                 origin.commit12()
+            ),
+            Self::InIndex => f.write_str("the index has it"),
+            Self::Yanked {
+                package,
+                version,
+                words,
+            } => write!(
+                f,
+                "{package} {version} was taken back by those who published it{}",
+                said(words)
             ),
             Self::TakenOver { by: Some(by) } => write!(f, "rollout {by} took over its packages"),
             Self::TakenOver { by: None } => f.write_str("an import changed its packages"),

@@ -13,8 +13,10 @@ use crate::name::PackageName;
 use crate::pin::Marker;
 use crate::version::Version;
 
+mod metadata;
 mod range;
 
+pub use metadata::{of_cargo, of_npm, of_pypi};
 pub use range::{InvalidRange, RANGE_BYTES_MAX, Range};
 
 /// Another package in a range of versions.
@@ -27,6 +29,26 @@ pub struct Requirement {
     /// Where it is needed; none: everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<Marker>,
+    /// Which versions of the other package it is about.
+    #[serde(default, skip_serializing_if = "Reach::is_every")]
+    pub reach: Reach,
+}
+
+/// Which versions of a package a requirement is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// All: an environment has one version of the package.
+    #[default]
+    Every,
+    /// Those that are compatible with one in the range, as Cargo builds others beside them.
+    Compatible,
+}
+
+impl Reach {
+    fn is_every(&self) -> bool {
+        *self == Self::Every
+    }
 }
 
 /// A text that is no requirement.
@@ -72,7 +94,14 @@ impl Requirement {
                 .map(|marker| Marker::parse(ecosystem, marker))
                 .transpose()
                 .map_err(|error| refuse(error.to_string()))?,
+            reach: Reach::Every,
         })
+    }
+
+    /// Whether the needed package may be at this version: it is in the range, or the requirement is not about it.
+    pub fn admits(&self, version: &Version) -> bool {
+        self.range.has(version)
+            || (self.reach == Reach::Compatible && !self.range.has_compatible(version))
     }
 }
 

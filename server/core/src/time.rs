@@ -16,6 +16,12 @@ pub const DAY_MS: i64 = 86_400_000;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The moment of a text such as `2024-03-05T10:00:00.123Z`; `None`: it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        Some(Self::from_unix_ms(at.as_millisecond()))
+    }
+
     /// The moment `ms` milliseconds after 1970-01-01T00:00:00Z.
     pub const fn from_unix_ms(ms: i64) -> Self {
         Self(ms)

@@ -140,6 +140,14 @@ impl Version {
         }
     }
 
+    /// Whether it comes before a release: a development, alpha, beta or candidate version.
+    pub fn is_early(&self) -> bool {
+        match &self.parsed {
+            Parsed::Pep440(version) => version.any_prerelease(),
+            Parsed::SemVer(version) => !version.pre.is_empty(),
+        }
+    }
+
     /// Whether it comes after `other`.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         self.cmp_precedence(other) == Ordering::Greater

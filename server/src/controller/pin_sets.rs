@@ -98,12 +98,13 @@ impl Controller {
         caller: &Identity,
         name: &PinSetName,
         ecosystem: Ecosystem,
-        policy: Policy,
-        source: Option<SourceRecord>,
+        (policy, source): (Policy, Option<SourceRecord>),
+        track: bool,
     ) -> Result<(), Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         caller.require_pin_set(name)?;
         self.check_rules(ecosystem, &policy, source.as_ref())?;
+        self.check_track(ecosystem, source.as_ref(), track)?;
         let _lock = self.lock().await;
         if self.snapshot().pin_set(name).is_some() {
             return Err(Refusal::Exists {
@@ -117,6 +118,7 @@ impl Controller {
             ecosystem,
             policy,
             source,
+            track,
             freeze: None,
             revision: 1,
             chunks: 0,
@@ -175,7 +177,29 @@ impl Controller {
         }
     }
 
-    /// Replaces the policy or the source.
+    /// Fails if the index of an ecosystem cannot be watched for a pin set.
+    fn check_track(
+        &self,
+        ecosystem: Ecosystem,
+        source: Option<&SourceRecord>,
+        track: bool,
+    ) -> Result<(), Refusal> {
+        if !track {
+            return Ok(());
+        }
+        if source.is_some_and(|source| source.follow) {
+            return Err(Refusal::invalid(
+                "track",
+                "the pin set follows a file, which has its versions; follow no file, or watch no index",
+            ));
+        }
+        match self.indexes.get(ecosystem) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::invalid("track", no_index(ecosystem))),
+        }
+    }
+
+    /// Replaces the policy, the source, or whether the index is watched.
     ///
     /// # Errors
     /// If the revision is stale, or what is new is refused.
@@ -186,6 +210,7 @@ impl Controller {
         expected_revision: u64,
         policy: Option<Policy>,
         source: Option<Option<SourceRecord>>,
+        track: Option<bool>,
     ) -> Result<(), Refusal> {
         caller.require(&[Role::ReleaseManager])?;
         caller.require_pin_set(name)?;
@@ -200,7 +225,9 @@ impl Controller {
         if let Some(source) = source {
             record.source = source;
         }
+        record.track = track.unwrap_or(record.track);
         self.check_rules(record.ecosystem, &record.policy, record.source.as_ref())?;
+        self.check_track(record.ecosystem, record.source.as_ref(), record.track)?;
         record.revision += 1;
         record.updated_at = self.clock.now();
         let mut draft = Draft::default();
@@ -210,6 +237,7 @@ impl Controller {
             revision: record.revision,
             policy_sha256: is_ruled.then(|| policy_hash(&record.policy)),
             source: is_moved,
+            track,
         };
         self.put_audit(&mut draft, &caller.actor, act, "").await?;
         self.commit(draft).await?;
@@ -244,6 +272,19 @@ impl Controller {
             .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
         Ok(visible.cloned().collect())
     }
+}
+
+/// What is missing, and where the address is found that belongs there.
+pub(super) fn no_index(ecosystem: Ecosystem) -> String {
+    let own = match ecosystem {
+        Ecosystem::Pypi => "the `index-url` of pip",
+        Ecosystem::Cargo => "the sparse index of Cargo",
+        Ecosystem::Npm => "what `npm config get registry` prints",
+        Ecosystem::Go => return "the module proxies of Go are not watched".to_owned(),
+    };
+    format!(
+        "no index of {ecosystem} is configured; set `url` in `[index.{ecosystem}]` of the server's configuration, such as to {own}"
+    )
 }
 
 /// What tells one policy from another.

@@ -24,6 +24,8 @@ use crate::store::{Condition, keys};
 
 /// Bytes of a queue, at most: it is changed in one transaction.
 const QUEUE_BYTES_MAX: usize = 440 * 1024;
+/// Why something waits of which is not known yet what it needs.
+const UNREAD: &str = "it is not read yet from the index what it needs";
 /// Bytes of a part of a queue.
 const CHUNK_BYTES: usize = 12 * 1024;
 
@@ -146,7 +148,7 @@ pub(super) fn standing_of(
         {
             let where_from = match from {
                 Asked::Source(_) => ", and the file still has it",
-                Asked::Import => "",
+                Asked::Import | Asked::Index => "",
             };
             return Standing::Refused(format!(
                 "{} {to} is blocked since rollout {} was rolled back{where_from}",
@@ -323,6 +325,16 @@ impl Controller {
                 name: package.written().to_owned(),
                 hint: "`pinion pin-set queue` lists what waits",
             })?;
+            if queue[place].from == Asked::Index {
+                return Err(Refusal::Precondition {
+                    code: "INDEX_HAS_IT",
+                    cause: format!(
+                        "the index has the version of `{}`, and would bring it back",
+                        package.written()
+                    ),
+                    hint: "start it and abort it, then it is not tried again by itself; or watch the index no longer with `pinion pin-set update --no-track`".to_owned(),
+                });
+            }
             dropped.push(queue.remove(place));
         }
         let mut draft = Draft::default();
@@ -444,6 +456,9 @@ impl Controller {
                 verdict: Verdict::Starts,
             };
             planned.verdict = match bundle.wait {
+                _ if !self.has_read_needs(entry, &planned.changes) => {
+                    Verdict::Waits(UNREAD.to_owned())
+                }
                 Some(wait) => Verdict::Waits(wait.to_string()),
                 None => match plan.place_for(&planned.changes) {
                     Verdict::Starts => self.examined(pin_set, &planned).await?,
@@ -562,14 +577,16 @@ fn rollout_of(pin_set: &PinSetName, planned: &Planned, purpose: Purpose) -> (Ide
     };
     let origin = planned.wanted.iter().find_map(|wanted| match &wanted.from {
         Asked::Source(origin) => Some(Origin::clone(origin)),
-        Asked::Import => None,
+        Asked::Import | Asked::Index => None,
     });
+    let is_asked_by_people = |wanted: &Wanted| wanted.from != Asked::Index;
     let oldest = planned.wanted.first();
     let reason = match &origin {
         Some(origin) => Reason::InSource {
             origin: origin.clone(),
         },
-        None => Reason::Created,
+        None if planned.wanted.iter().any(is_asked_by_people) => Reason::Created,
+        None => Reason::InIndex,
     };
     let caller = Identity {
         actor: oldest.map_or(Actor::Controller, |wanted| wanted.by.clone()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinion_core::name::{PackageName, PinSetName};
-use pinion_core::pin::PackageChange;
+use pinion_core::pin::{PackageChange, Pin};
 use pinion_core::requires::{Requirement, Requirements};
 use pinion_core::resolve::{breaches, unmet};
 use pinion_core::rollout::Rollout;
@@ -69,7 +69,7 @@ impl Controller {
     }
 }
 
-/// Whether a pin, an open rollout or the queue has the version.
+/// Whether a pin, an open rollout or the queue has the version, or a pin may be moved to it.
 fn is_had(snapshot: &Snapshot, entry: &PinSetEntry, record: &RequiresRecord) -> bool {
     let (package, version) = (&record.package, &record.version);
     let mut pins = entry.baseline.of_package(package);
@@ -77,7 +77,8 @@ fn is_had(snapshot: &Snapshot, entry: &PinSetEntry, record: &RequiresRecord) -> 
     let mut waiting = entry.queue.iter();
     let brings =
         |change: &PackageChange| change.package == *package && change.to.as_ref() == Some(version);
-    pins.any(|pin| pin.version == *version)
+    let is_ahead = |pin: &Pin| entry.stored.record.track && version.is_newer_than(&pin.version);
+    pins.any(|pin| pin.version == *version || is_ahead(pin))
         || open.any(|rollout| rollout.changes.iter().any(brings))
         || waiting.any(|wanted| {
             wanted.package == *package && wanted.versions.iter().any(|(_, to)| to == version)
@@ -152,23 +153,22 @@ fn versions_of<'a>(
 }
 
 /// What is known of a version already, or a new record.
-fn record_of(
+pub(super) fn record_of(
     snapshot: &Snapshot,
     entry: &PinSetEntry,
     package: &PackageName,
     version: &Version,
 ) -> RequiresRecord {
     let name = &entry.stored.record.name;
-    let key = keys::requires(name, package, version);
-    let mut known = snapshot.requires(name);
-    known
-        .find(|(other, _)| **other == key)
-        .map(|(_, record)| record.clone())
+    snapshot
+        .requires_of(name, package, version)
+        .cloned()
         .unwrap_or_else(|| RequiresRecord {
             pin_set: name.clone(),
             package: package.clone(),
             version: version.clone(),
             declared: Vec::new(),
+            published: None,
         })
 }
 

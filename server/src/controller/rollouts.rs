@@ -91,7 +91,9 @@ impl Controller {
         let snapshot = self.snapshot();
         let entry = current(&snapshot, &new.pin_set, new.expected_revision)?;
         let changes = changes(&snapshot, entry, new)?;
+        self.check_yanked(entry, &changes)?;
         let policy = effective(&entry.stored.record, &changes, new.lane)?;
+        let new = &self.dated(entry, new);
         let not_before = not_before(new, &changes, &policy)?;
         let superseded = in_the_way(&snapshot, entry, &changes)?;
         let declared = declared(&snapshot, entry, &changes, &new.requires)?;

@@ -89,6 +89,7 @@ impl Manager {
                 path: super::repository::FILE.to_owned(),
                 ..proto::Source::default()
             }),
+            track: false,
         };
         self.pin_sets
             .create_pin_set(with_token(create, &self.token))

@@ -401,7 +401,7 @@ fn redact(secret: Option<&Secret>, text: &str) -> String {
 }
 
 /// The error with its causes, without the address, which stands in the configuration.
-fn said_by(error: &reqwest::Error) -> String {
+pub(crate) fn said_by(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it took too long (`timeout_s`)".to_owned();
     }
@@ -418,7 +418,7 @@ fn said_by(error: &reqwest::Error) -> String {
 }
 
 /// How long the forge asks to wait: `Retry-After` in seconds or as a date, else until its limit is lifted.
-fn wait_asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn wait_asked(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let until = |at: SystemTime| at.duration_since(now).unwrap_or(Duration::ZERO);
     let wait = match text("retry-after") {

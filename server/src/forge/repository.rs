@@ -25,7 +25,8 @@ pub(super) use self::branch::other_push;
 pub(super) use self::names::{check_branch, check_change, check_path};
 use self::program::{Call, Output, Program};
 use self::remote::Remote;
-pub(super) use self::remote::{is_loopback, without_userinfo};
+pub(crate) use self::remote::is_loopback;
+pub(super) use self::remote::without_userinfo;
 use self::workspace::Workspace;
 use super::{Change, ConfigError, Error, FiledChange, ForgeConfig, Tip};
 

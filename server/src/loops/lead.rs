@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Wake;
 use super::candidates::Candidates;
 use super::filing::Filing;
+use super::indexes;
 use super::notices::Notices;
 use super::promotion::{Command, Promotion};
 use super::sources::Sources;
@@ -41,6 +42,8 @@ pub struct Lead {
     pub wake_sources: Wake,
     /// How often followed files are read.
     pub follow_interval: Duration,
+    /// How often indexes are asked for each package.
+    pub track_interval: Duration,
     /// Whether the promotion loop does nothing by itself.
     pub only_when_asked: bool,
 }
@@ -98,6 +101,8 @@ impl Lead {
                         .answer
                         .send(Err(Refusal::Store(Error::Unavailable(cause))));
                 }
+                // The server that leads hears of it from the index too.
+                Command::Yanked(_) => {}
                 // Dropping it tells whoever waits.
                 Command::Tick(_) => {}
             }
@@ -135,6 +140,9 @@ impl Lead {
         tasks.spawn(filing.run(stop.clone()));
         tasks.spawn(sources.run(stop.clone()));
         tasks.spawn(Notices::new(Arc::clone(controller)).run(stop.clone()));
+        for watch in indexes::watches(controller, self.track_interval) {
+            tasks.spawn(watch.run(stop.clone()));
+        }
         tasks.spawn(Candidates::new(Arc::clone(controller)).run(stop.clone()));
         if controller.is_shared() {
             tasks.spawn(forget_gone(Arc::clone(controller), stop.clone()));

@@ -6,16 +6,18 @@ mod asked;
 mod execution;
 mod relayed;
 mod returns;
+mod yanked;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pinion_core::decide::{Action, Decision, decide};
-use pinion_core::name::RolloutId;
+use pinion_core::name::{PackageName, RolloutId};
 use pinion_core::rollout::{Fleet, Rollout};
 use pinion_core::state::Actor;
 use pinion_core::time::Timestamp;
+use pinion_core::version::Version;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -48,8 +50,19 @@ pub struct Ask {
 pub enum Command {
     /// A person asks.
     Ask(Ask),
+    /// A version on trial was taken back by those who published it.
+    Yanked(Yanked),
     /// Somebody waits for a tick to be over.
     Tick(oneshot::Sender<()>),
+}
+
+/// A version on trial that was taken back by those who published it.
+#[derive(Clone, Debug)]
+pub struct Yanked {
+    pub(crate) rollout: RolloutId,
+    pub(crate) package: PackageName,
+    pub(crate) version: Version,
+    pub(crate) words: String,
 }
 
 /// The promotion loop.
@@ -148,6 +161,7 @@ impl Promotion {
                     let _ = ask.answer.send(Err(Error::Unavailable(cause).into()));
                 }
                 Command::Ask(ask) => self.carry_out(ask).await,
+                Command::Yanked(yanked) => self.halt_yanked(yanked).await,
                 Command::Tick(done) => waiting.push(done),
             }
         }

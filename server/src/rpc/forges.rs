@@ -67,7 +67,7 @@ fn from_listing(listing: ForgeListing) -> proto::Forge {
     }
 }
 
-fn from_finding(finding: Finding) -> proto::Finding {
+pub(super) fn from_finding(finding: Finding) -> proto::Finding {
     let Finding { what, found } = finding;
     let works = found.is_ok();
     let words = match found {

@@ -18,21 +18,30 @@ use super::page::part;
 use super::wire::Unreadable;
 use super::{Rpc, wire};
 use crate::controller::{Identity, Refusal};
+use crate::snapshot::PinSetEntry;
 use crate::store::records::Role;
 
 /// Changes that the answer to an import lists.
 const CHANGES_MAX: usize = 1000;
 
 impl Rpc {
+    fn told_pin_set(&self, entry: &PinSetEntry) -> proto::PinSet {
+        let name = &entry.stored.record.name;
+        let news = wire::PinSetNews {
+            following: self.controller.following(name),
+            tracking: self.controller.tracking(entry),
+            now: self.controller.clock.now(),
+        };
+        wire::pin_set(entry, &self.controller.snapshot(), &news)
+    }
+
     fn shown(&self, caller: &Identity, name: &PinSetName) -> Result<proto::PinSet, Refusal> {
         let snapshot = self.controller.snapshot();
         caller.require_pin_set(name)?;
         let entry = snapshot
             .pin_set(name)
             .ok_or_else(|| Refusal::no_pin_set(name))?;
-        let following = self.controller.following(name);
-        let now = self.controller.clock.now();
-        Ok(wire::pin_set(entry, &snapshot, following.as_ref(), now))
+        Ok(self.told_pin_set(entry))
     }
 }
 
@@ -48,13 +57,14 @@ impl PinSetService for Rpc {
             ecosystem,
             policy,
             source,
+            track,
         } = request.into_inner();
         let name: PinSetName = wire::name("name", &name)?;
         let ecosystem = wire::to_ecosystem(ecosystem)?;
         let policy = policy.map_or(Ok(Policy::default()), wire::to_policy)?;
         let source = source.map(wire::source).transpose()?;
         self.controller
-            .create_pin_set(&caller, &name, ecosystem, policy, source)
+            .create_pin_set(&caller, &name, ecosystem, (policy, source), track)
             .await?;
         Ok(Response::new(CreatePinSetResponse {
             pin_set: Some(self.shown(&caller, &name)?),
@@ -102,11 +112,7 @@ impl PinSetService for Rpc {
         let visible = snapshot
             .pin_sets()
             .filter(|entry| caller.require_pin_set(&entry.stored.record.name).is_ok());
-        let (pin_sets, next_page_token) = part.of(visible.map(|entry| {
-            let following = self.controller.following(&entry.stored.record.name);
-            let now = self.controller.clock.now();
-            wire::pin_set(entry, &snapshot, following.as_ref(), now)
-        }));
+        let (pin_sets, next_page_token) = part.of(visible.map(|entry| self.told_pin_set(entry)));
         Ok(Response::new(ListPinSetsResponse {
             pin_sets,
             next_page_token,
@@ -124,6 +130,7 @@ impl PinSetService for Rpc {
             policy,
             source,
             clear_source,
+            track,
         } = request.into_inner();
         let name: PinSetName = wire::name("name", &name)?;
         let policy = policy.map(wire::to_policy).transpose()?;
@@ -136,7 +143,7 @@ impl PinSetService for Rpc {
             (None, false) => None,
         };
         self.controller
-            .update_pin_set(&caller, &name, expected_revision, policy, source)
+            .update_pin_set(&caller, &name, expected_revision, policy, source, track)
             .await?;
         Ok(Response::new(UpdatePinSetResponse {
             pin_set: Some(self.shown(&caller, &name)?),

@@ -72,6 +72,9 @@ impl RolloutService for Rpc {
     ) -> Result<Response<CreateRolloutResponse>, Status> {
         let caller = self.caller(&request)?;
         let new = wire::new_rollout(request.into_inner())?;
+        caller.require(&[Role::ReleaseManager])?;
+        caller.require_pin_set(&new.pin_set)?;
+        self.controller.read_needs(&new).await;
         let (rollout, superseded) = self.controller.create_rollout(&caller, &new).await?;
         let told = if new.validate_only {
             wire::rollout(&rollout, None, None, None, &[], None)

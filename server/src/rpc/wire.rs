@@ -27,7 +27,7 @@ pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
 pub(crate) use pin::{explained, pins, query};
 pub(crate) use pin_set::{
-    block, import, pin_set, resolved, source, to_resolve, unkept_line, wanted,
+    PinSetNews, block, import, pin_set, resolved, source, to_resolve, unkept_line, wanted,
 };
 pub(crate) use policy::{from_policy, to_policy};
 pub(crate) use rollout::{decision, declared, new_rollout, rollout};

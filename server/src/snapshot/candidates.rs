@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pinion_core::name::PinSetName;
+use pinion_core::name::{PackageName, PinSetName};
 use pinion_core::pin::PackageChange;
-use pinion_core::requires::{Requires, Unmet};
+use pinion_core::requires::{Requirement, Requires, Unmet};
 use pinion_core::resolve::{breaches, unmet};
 use pinion_core::rollout::Rollout;
+use pinion_core::version::Version;
 
 use super::{Snapshot, Stored, subject};
 use crate::store::records::{EnvironmentRecord, RequiresRecord, WantChunk};
@@ -68,6 +69,17 @@ impl Snapshot {
             .range(Key::new(prefix.clone())..)
             .take_while(move |(key, _)| key.as_str().starts_with(&prefix))
             .map(|(key, record)| (key, &**record))
+    }
+
+    /// What is known of what one version needs.
+    pub fn requires_of(
+        &self,
+        pin_set: &PinSetName,
+        package: &PackageName,
+        version: &Version,
+    ) -> Option<&RequiresRecord> {
+        let key = keys::requires(pin_set, package, version);
+        self.requires.get(&key).map(|record| &**record)
     }
 
     /// The parts of a queue, in order.
@@ -132,11 +144,40 @@ fn changes<'a>(rollouts: &[&'a Arc<Rollout>]) -> Vec<&'a [PackageChange]> {
         .collect()
 }
 
-/// A record as core sees it.
+/// A record as core sees it: of a package about which a person said something, that alone counts.
 pub(crate) fn known(record: &RequiresRecord) -> Requires {
+    let is_declared = |one: &&Requirement| {
+        let mut declared = record.declared.iter();
+        declared.any(|other| other.package == one.package)
+    };
+    let published = record.published.iter().flatten();
+    let published = published.filter(|one| !is_declared(one));
     Requires {
         package: record.package.clone(),
         version: record.version.clone(),
-        requirements: record.declared.clone(),
+        requirements: record.declared.iter().chain(published).cloned().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinion_core::ecosystem::Ecosystem;
+    use pinion_core::name::PackageName;
+
+    use super::*;
+
+    #[test]
+    fn what_a_person_says_of_a_package_takes_the_place_of_what_the_index_says() {
+        let requirement = |text| Requirement::parse(Ecosystem::Pypi, text).expect("one");
+        let record = RequiresRecord {
+            pin_set: "set".parse().expect("a name"),
+            package: PackageName::parse(Ecosystem::Pypi, "a").expect("a name"),
+            version: Version::parse(Ecosystem::Pypi, "1").expect("a version"),
+            declared: vec![requirement("b>=1")],
+            published: Some(vec![requirement("B>=2"), requirement("c>=3")]),
+        };
+        let words = known(&record).requirements;
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["b >=1", "c >=3"]);
     }
 }

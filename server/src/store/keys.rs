@@ -5,8 +5,8 @@
 //! | `c/set/<pin set>` | [`PinSetRecord`](super::records::PinSetRecord) | requests of release managers; completion |
 //! | `c/base/<pin set>/<chunk>` | [`BaselineChunk`](super::records::BaselineChunk) | the same, in the same transaction |
 //! | `c/block/<pin set>/<package>/<version>` | [`BlockRecord`](super::records::BlockRecord) | rollback; lifting |
-//! | `c/req/<pin set>/<package>/<version>` | [`RequiresRecord`](super::records::RequiresRecord) | requests that declare it; removed when nothing has the version |
-//! | `c/want/<pin set>/<chunk>` | [`WantChunk`](super::records::WantChunk) | imports; followed files; the candidates loop |
+//! | `c/req/<pin set>/<package>/<version>` | [`RequiresRecord`](super::records::RequiresRecord) | requests that declare it; what indexes say; removed when nothing has the version |
+//! | `c/want/<pin set>/<chunk>` | [`WantChunk`](super::records::WantChunk) | imports; followed files; indexes; the candidates loop |
 //! | `c/ro/<rollout>` | [`Rollout`](pinion_core::rollout::Rollout) | requests; the promotion loop |
 //! | `c/gate/<rollout>/<consumer>` | [`Gate`](pinion_core::gate::Gate) | with `c/ro/`; then CI jobs that take it |
 //! | `log/<rollout>/<sequence>` | [`LogEntry`](pinion_core::log::LogEntry) | with `c/ro/`, once, never changed |

@@ -93,6 +93,9 @@ pub struct PinSetRecord {
     pub policy: Policy,
     /// The file its changes are filed against.
     pub source: Option<SourceRecord>,
+    /// Whether the index of its ecosystem is watched for new versions of its pins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub track: bool,
     /// The freeze that somebody set at once; it may have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<StandingFreeze>,
@@ -194,6 +197,9 @@ pub struct RequiresRecord {
     /// What people said.
     #[serde(default)]
     pub declared: Vec<Requirement>,
+    /// What the index says; none: it was not asked, or does not have the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Vec<Requirement>>,
 }
 
 /// A server that runs.

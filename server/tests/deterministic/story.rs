@@ -24,12 +24,11 @@ use pinion_server::controller::{
     NewerVersions, PinsQuery, Refusal, Report, UnkeptLines, Verb,
 };
 use pinion_server::forge::{Forge, Registry, Rules};
-use pinion_server::notice::Routes;
 use pinion_server::random::SeededRandom;
 use pinion_server::store::memory::MemoryStore;
 use pinion_server::store::records::{FilingRecord, Role, SourceRecord, decode, decode_seen};
 use pinion_server::store::{Entry, PAGE_MAX, Sink, Store, keys};
-use pinion_server::worker::{Home, Worker};
+use pinion_server::worker::{Home, Outside, Worker};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -232,6 +231,10 @@ impl Story {
             per_day_max: 100,
         };
         let forges = Registry::of([(name, Arc::clone(&self.shelf) as Arc<dyn Forge>, rules)]);
+        let outside = Outside {
+            forges,
+            ..Outside::default()
+        };
         let config = Config {
             data_dir: PathBuf::from("unused"),
             ..Config::default()
@@ -245,7 +248,7 @@ impl Story {
         };
         let home = Home::Shared(Arc::new(machine.link.clone()) as Arc<dyn Store>);
         // What cannot be reached now is tried again by whoever watches over the process.
-        match Worker::start(home, forges, Routes::default(), &config, world).await {
+        match Worker::start(home, outside, &config, world).await {
             Ok(mut worker) => {
                 let admin = worker.first_admin.take();
                 machine.worker = Some(worker);
@@ -286,8 +289,8 @@ impl Story {
             &manager,
             &set,
             pinion_core::ecosystem::Ecosystem::Pypi,
-            policy,
-            Some(source),
+            (policy, Some(source)),
+            false,
         );
         created.await.unwrap();
         let import = Import {

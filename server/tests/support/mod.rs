@@ -342,6 +342,7 @@ impl Server {
             ecosystem: proto::Ecosystem::Pypi.into(),
             policy: Some(policy),
             source,
+            track: false,
         };
         let response = self
             .sets()

@@ -95,6 +95,49 @@ impl Range {
     }
 }
 
+impl Range {
+    /// Whether it has a version that is compatible with this one by Cargo's rule, which asks the same of the leftmost
+    /// number that is not zero; false outside Cargo.
+    pub fn has_compatible(&self, version: &Version) -> bool {
+        let (Parsed::Cargo(range), Some(version)) = (&self.parsed, version.semver()) else {
+            return false;
+        };
+        // A range begins where a comparator stands or next to it, or at the first version of all.
+        let first = match (version.major, version.minor) {
+            (0, 0) => semver::Version::new(0, 0, version.patch),
+            (0, minor) => semver::Version::new(0, minor, 0),
+            (major, _) => semver::Version::new(major, 0, 0),
+        };
+        let bounds = range.comparators.iter().flat_map(bounds);
+        let mut probes = std::iter::once(first.clone()).chain(bounds);
+        probes.any(|probe| is_compatible(&first, &probe) && range.matches(&probe))
+    }
+}
+
+/// The version of a comparator, and those after it with which a range that leaves it out begins.
+fn bounds(comparator: &semver::Comparator) -> [semver::Version; 4] {
+    let (major, minor) = (comparator.major, comparator.minor.unwrap_or(0));
+    let patch = comparator.patch.unwrap_or(0);
+    let exact = semver::Version {
+        pre: comparator.pre.clone(),
+        ..semver::Version::new(major, minor, patch)
+    };
+    [
+        exact,
+        semver::Version::new(major, minor, patch.saturating_add(1)),
+        semver::Version::new(major, minor.saturating_add(1), 0),
+        semver::Version::new(major.saturating_add(1), 0, 0),
+    ]
+}
+
+fn is_compatible(a: &semver::Version, b: &semver::Version) -> bool {
+    match (a.major, a.minor) {
+        (0, 0) => (b.major, b.minor, b.patch) == (0, 0, a.patch),
+        (0, minor) => (b.major, b.minor) == (0, minor),
+        (major, _) => b.major == major,
+    }
+}
+
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
@@ -159,6 +202,31 @@ mod tests {
         ] {
             assert!(Range::parse(ecosystem, text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn versions_that_cargo_builds_side_by_side_are_not_compatible() {
+        let about = |range, version| {
+            let version = Version::parse(Ecosystem::Cargo, version).expect("a version");
+            let range = Range::parse(Ecosystem::Cargo, range).expect(range);
+            range.has_compatible(&version)
+        };
+        for (range, inside, outside) in [
+            ("^1.0.100", "1.0.50", "2.0.0"),
+            ("=1.0.229", "1.0.228", "0.9.0"),
+            ("0.3", "0.3.1", "0.4.0"),
+            ("=0.0.3", "0.0.3", "0.0.4"),
+            (">=1, <3", "2.5.0", "3.0.0"),
+            (">1", "2.0.0", "1.0.0"),
+            (">1.2.3", "1.0.0", "0.9.0"),
+            ("<2", "0.1.0", "2.0.0"),
+            ("1.*", "1.9.9", "2.0.0"),
+        ] {
+            assert!(about(range, inside), "{range} {inside}");
+            assert!(!about(range, outside), "{range} {outside}");
+        }
+        assert!(about("*", "7.0.0"));
+        assert!(about("^2.0.0-rc.1", "2.0.0"));
     }
 
     #[test]

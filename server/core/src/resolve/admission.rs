@@ -97,7 +97,7 @@ impl<'a> Given<'a> {
         for requirement in self.requirements.of(&change.package, to) {
             for (marker, have, from) in self.pins_of(&requirement.package) {
                 let markers = [change.marker.as_ref(), requirement.marker.as_ref(), marker];
-                if requirement.range.has(have) || !Marker::coexist(markers) {
+                if requirement.admits(have) || !Marker::coexist(markers) {
                     continue;
                 }
                 let blamed = match from {
@@ -127,7 +127,7 @@ impl<'a> Given<'a> {
         for dependent in self.requirements.on(&change.package) {
             let requirement = &dependent.requirement;
             // What the baseline breaks already is not this candidate's doing.
-            if requirement.range.has(to) || !self.met_before(requirement, change.marker.as_ref()) {
+            if requirement.admits(to) || !self.met_before(requirement, change.marker.as_ref()) {
                 continue;
             }
             for (marker, version, from) in self.pins_of(&dependent.package) {
@@ -155,7 +155,7 @@ impl<'a> Given<'a> {
             marker: marker.cloned(),
         };
         let pin = self.baseline.get(&key);
-        pin.is_none_or(|pin| requirement.range.has(&pin.version))
+        pin.is_none_or(|pin| requirement.admits(&pin.version))
     }
 
     /// The pins of a package as they are with the candidates that are in.

@@ -183,7 +183,7 @@ pub(in crate::forge) fn without_userinfo(text: &str) -> String {
 }
 
 /// Whether the address is this machine itself.
-pub(in crate::forge) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),

@@ -12,13 +12,15 @@ use super::{
     Unreadable, declared, from_bump, from_change, from_ecosystem, from_policy, from_timestamp, name,
 };
 use crate::controller::{
-    Following, Import, NewerVersions, Planned, Resolve, Resolved, UnkeptLines,
+    Following, Import, NewerVersions, Planned, Resolve, Resolved, Tracking, UnkeptLines,
 };
 use crate::snapshot::{PinSetEntry, Snapshot};
 use crate::store::records::{BlockRecord, PinSetRecord, SourceRecord};
 
 /// The longest text of a line that is shown, in bytes.
 const LINE_BYTES_MAX: usize = 200;
+/// Packages that a list of some names, at most.
+const LISTED_MAX: usize = 20;
 
 pub(crate) fn source(source: proto::Source) -> Result<SourceRecord, Unreadable> {
     let proto::Source {
@@ -95,17 +97,33 @@ pub(crate) fn wanted(planned: &Planned) -> proto::Wanted {
     }
 }
 
+/// What is known of a pin set beside its records.
+#[derive(Clone, Debug)]
+pub(crate) struct PinSetNews {
+    /// How following its file goes.
+    pub(crate) following: Option<Following>,
+    /// How watching its index goes.
+    pub(crate) tracking: Option<Tracking>,
+    /// The moment of it.
+    pub(crate) now: Timestamp,
+}
+
 pub(crate) fn pin_set(
     entry: &PinSetEntry,
     snapshot: &Snapshot,
-    following: Option<&Following>,
-    now: Timestamp,
+    news: &PinSetNews,
 ) -> proto::PinSet {
+    let PinSetNews {
+        following,
+        tracking,
+        now,
+    } = news;
     let PinSetRecord {
         name,
         ecosystem,
         policy,
         source,
+        track,
         freeze,
         revision,
         chunks: _,
@@ -126,11 +144,33 @@ pub(crate) fn pin_set(
         environment_count: environments,
         reporting_environment_count: reporting,
         open_rollout_count: u32::try_from(snapshot.open_rollouts(name).len()).unwrap_or(u32::MAX),
-        following: following.map(from_following),
+        following: following.as_ref().map(from_following),
         freeze: freeze
             .as_ref()
-            .filter(|freeze| freeze.holds(now))
+            .filter(|freeze| freeze.holds(*now))
             .map(from_freeze),
+        track: *track,
+        tracking: tracking.as_ref().map(from_tracking),
+    }
+}
+
+fn from_tracking(tracking: &Tracking) -> proto::Tracking {
+    let Tracking {
+        packages,
+        answered,
+        unread,
+        absent,
+        yanked,
+        problem,
+    } = tracking;
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    proto::Tracking {
+        package_count: count(*packages),
+        answered_count: count(*answered),
+        unread_count: count(*unread),
+        absent_packages: absent.iter().take(LISTED_MAX).cloned().collect(),
+        yanked_pins: yanked.iter().take(LISTED_MAX).cloned().collect(),
+        problem: problem.clone(),
     }
 }
 

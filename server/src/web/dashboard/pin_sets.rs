@@ -73,6 +73,7 @@ async fn pin_set_page(
     let page = PinSetPage {
         environments: snapshot.environment_counts(name),
         following: controller.following(name),
+        tracking: controller.tracking(&entry),
         blocks: snapshot.blocks(name).into_iter().map(block).collect(),
         freeze: snapshot.freeze(name, controller.clock.now()).cloned(),
         rollouts: told,
@@ -149,7 +150,7 @@ pub(super) async fn create(
         let policy = Policy::default();
         dashboard
             .controller
-            .create_pin_set(&signed.caller, &name, ecosystem, policy, None)
+            .create_pin_set(&signed.caller, &name, ecosystem, (policy, None), false)
             .await?;
         Ok(name)
     };

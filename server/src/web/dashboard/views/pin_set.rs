@@ -7,10 +7,13 @@ use pinion_core::pin::Pin;
 
 use super::parts::{ago, badge, facts, frozen, moment, nothing, pages, rollout_link, table, words};
 use super::set_action::{SetAction, SetForm, Shown};
-use crate::controller::Following;
+use crate::controller::{Following, Tracking};
 use crate::snapshot::PinSetEntry;
 use crate::store::records::{BlockRecord, SourceRecord};
 use crate::web::dashboard::told::Told;
+
+/// Yanked pins that are listed, at most.
+const LISTED_MAX: usize = 20;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub(in crate::web::dashboard) struct PinSetPage {
     /// All, and those that report.
     pub(in crate::web::dashboard) environments: (u32, u32),
     pub(in crate::web::dashboard) following: Option<Following>,
+    pub(in crate::web::dashboard) tracking: Option<Tracking>,
     pub(in crate::web::dashboard) blocks: Vec<Block>,
     pub(in crate::web::dashboard) freeze: Option<StandingFreeze>,
     /// The newest first, a few.
@@ -71,6 +75,7 @@ pub(in crate::web::dashboard) fn pin_set(page: &PinSetPage) -> Markup {
             }),
             ("Source", match &record.source { Some(source) => source_in_words(source), None => words("none: changes are filed nowhere") }),
             ("Following", page.following.as_ref().map_or_else(nothing, following)),
+            ("Tracking", page.tracking.as_ref().map_or_else(nothing, tracking)),
             ("Without a client", html! { code { "/pin-sets/" (name) "/constraints.txt" } }),
         ]))
         (shown.orphan(|form| page.may_act && is_shown(page, form)))
@@ -212,5 +217,16 @@ fn following(following: &Following) -> Markup {
             _ => { "not read yet" }
         }
         @if !following.problem.is_empty() { "; " strong { (following.problem) } }
+    }
+}
+
+fn tracking(tracking: &Tracking) -> Markup {
+    html! {
+        "the index has answered for " (tracking.answered) " of " (tracking.packages) " packages"
+        @if tracking.unread > 0 {
+            "; nothing is tried until it is read what " (tracking.unread) " pins need"
+        }
+        @if !tracking.problem.is_empty() { "; " strong { (tracking.problem) } }
+        @for yanked in tracking.yanked.iter().take(LISTED_MAX) { br; strong { (yanked) } }
     }
 }

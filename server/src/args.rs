@@ -25,6 +25,8 @@ pub enum Command {
     Demo(Demo),
     /// Prints a new admin token; for whoever has lost the last one. The server must be stopped.
     AdminToken,
+    /// Asks the server that runs here with these settings whether it is ready. Exit code 0: yes; 1: no, or nobody answers.
+    Health,
 }
 
 /// Settings of the server; each overrides the configuration file.

@@ -79,7 +79,6 @@ fn the_builder_is_given_every_crate_and_no_test() {
         .current_dir(&folder));
     assert!(folder.path().join("deploy/container/rootfs.sh").is_file());
     assert!(!folder.path().join("server/tests").exists());
-    assert!(!folder.path().join(".git").exists());
 }
 
 /// Whether the last rule about a path sends it.

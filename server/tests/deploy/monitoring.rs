@@ -58,7 +58,7 @@ fn every_alert_is_tried_and_has_its_place_in_the_runbook() {
     }
     let mut described: Vec<String> = runbook
         .lines()
-        .filter_map(after("#### Pinion"))
+        .filter_map(after("### Pinion"))
         .map(|rest| format!("Pinion{rest}"))
         .collect();
     names.sort();

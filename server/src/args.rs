@@ -33,6 +33,8 @@ pub enum Command {
     Restore(Local),
     /// The same from lines of JSON that `export` wrote.
     Import(Local),
+    /// Asks the server that runs here with these settings whether it is ready. Exit code 0: yes; 1: no, or nobody answers.
+    Health,
 }
 
 /// What is taken from a running server, and where it goes.

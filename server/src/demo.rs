@@ -105,7 +105,7 @@ async fn stay(app: &App, clock: &ManualClock) -> Result<(), Error> {
         "The dashboard stays at http://{}/ until Ctrl-C.",
         app.address
     );
-    let mut stop = std::pin::pin!(crate::asked_to_stop());
+    let mut stop = std::pin::pin!(crate::asked_to_stop()?);
     loop {
         tokio::select! {
             () = &mut stop => return Ok(()),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod controller;
 pub mod demo;
 pub mod forge;
+pub mod health;
 pub mod index;
 pub mod loops;
 pub mod metrics;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Some(Command::Export(remote)) => ended(export(cli.serve, &remote).await),
             Some(Command::Restore(local)) => ended(restore(cli.serve, &local.file).await),
             Some(Command::Import(local)) => ended(import(cli.serve, &local.file).await),
+            Some(Command::Health) => ended(ask_health(cli.serve).await),
             None => ended(run_server(cli.serve).await),
         }
     })
@@ -81,12 +83,16 @@ async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
         ..app::World::default()
     };
     let app = app::App::start(&config, world).await?;
+    // Whoever hears that it runs may ask it to stop at once.
+    let asked = asked_to_stop()?;
     greet(&app, &config);
+    tell_systemd(&Moment::Ready);
     let failed = app.store_failed();
     let cause = tokio::select! {
-        () = asked_to_stop() => None,
+        () = asked => None,
         cause = failed => Some(cause),
     };
+    tell_systemd(&Moment::Stopping);
     if cause.is_none() {
         tracing::info!("stopping: requests under way may end");
     }
@@ -186,6 +192,16 @@ async fn back_up(serve: Serve, remote: &args::Remote) -> Result<(), Box<dyn std:
     Ok(())
 }
 
+/// Prints what the server of the same settings says of itself.
+async fn ask_health(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let config = configuration(serve)?;
+    print!(
+        "{}",
+        health::ask(config.listen, config.tls.is_some()).await?
+    );
+    Ok(())
+}
+
 async fn export(serve: Serve, remote: &args::Remote) -> Result<(), Box<dyn std::error::Error>> {
     let entries = backup::export(&configuration(serve)?, remote).await?;
     eprintln!("piniond: {entries} entries");
@@ -210,6 +226,26 @@ fn greet_restored(restored: &store::backup::Backup) {
         restored.entries, restored.revision
     );
 }
+/// What systemd wants to know of a service with `Type=notify`.
+enum Moment {
+    Ready,
+    Stopping,
+}
+
+/// Tells systemd, where it started this program.
+#[cfg(target_os = "linux")]
+fn tell_systemd(moment: &Moment) {
+    let state = match moment {
+        Moment::Ready => sd_notify::NotifyState::Ready,
+        Moment::Stopping => sd_notify::NotifyState::Stopping,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tell_systemd(_: &Moment) {}
 
 /// Where nobody watches, the first admin token goes to a file that only its owner can read.
 fn keep_first_admin(config: &Config, secret: &str) -> std::io::Result<std::path::PathBuf> {
@@ -223,19 +259,24 @@ fn keep_first_admin(config: &Config, secret: &str) -> std::io::Result<std::path:
     Ok(path)
 }
 
-pub(crate) async fn asked_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ends when this process is asked to end: from the call on, not only from when it is waited for.
+#[cfg(unix)]
+pub(crate) fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
-    }
+    })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // It fails only where there is no console that could ask.
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }

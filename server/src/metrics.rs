@@ -326,7 +326,61 @@ fn delivery(figures: &[(String, Figures)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use pinion_core::state::Step;
+
     use super::*;
+    use crate::store::records::FilingState;
+
+    /// Every name of a series that is shown once everything has happened.
+    fn shown() -> (String, BTreeSet<String>) {
+        let metrics = Metrics::new(None).expect("metrics");
+        metrics.reports(1, 1);
+        metrics.pull(true);
+        metrics.decision(Step::RollBack.as_str(), false);
+        metrics.filing(FilingState::Stopped { parent: None }.as_str());
+        metrics.request("GET /", "200", Duration::ZERO);
+        metrics.tick(Duration::ZERO);
+        let text = metrics.text(Gauges::default()).expect("text");
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names = types.flat_map(|line| match line.split_once(' ') {
+            Some((name, "histogram")) => ["_bucket", "_count", "_sum"]
+                .map(|part| format!("{name}{part}"))
+                .to_vec(),
+            Some((name, _)) => vec![name.to_owned()],
+            None => Vec::new(),
+        });
+        let names = names.collect();
+        (text, names)
+    }
+
+    #[test]
+    fn whatever_alerts_and_the_dashboard_name_is_shown() {
+        let (text, shown) = shown();
+        for asking in [
+            include_str!("../../deploy/monitoring/alerts.yaml"),
+            include_str!("../../deploy/monitoring/alerts.test.yaml"),
+            include_str!("../../deploy/monitoring/dashboard.json"),
+            include_str!("../../deploy/README.md"),
+        ] {
+            let words = asking.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let named: BTreeSet<_> = words.filter(|word| word.starts_with("pinion_")).collect();
+            assert!(named.len() > 5);
+            for name in named {
+                // A whole histogram may be named as well.
+                let is_shown = shown.contains(name) || shown.contains(&format!("{name}_count"));
+                assert!(is_shown, "{name} is not shown");
+            }
+        }
+        // What the alerts compare labels with.
+        for series in [
+            "pinion_decisions_total{action=\"roll back\"",
+            "pinion_filings_total{state=\"stopped\"",
+        ] {
+            assert!(text.contains(series), "{series} is not shown in {text}");
+        }
+    }
 
     #[test]
     fn delivery_figures_have_a_bounded_number_of_rows() {

@@ -142,6 +142,15 @@ impl Stored {
         }
     }
 
+    /// What must hold of decisions alone.
+    pub(crate) fn check_histories(&self) {
+        let histories = self.histories();
+        for history in &histories {
+            history.check();
+        }
+        self.check_filings(&histories);
+    }
+
     /// Forgets the pulls that were checked.
     pub(crate) fn forget(&self, told: &mut Told) {
         told.pulls.retain(|pull| pull.revision > self.revision);

@@ -11,7 +11,7 @@ use pinion_proto::v1 as proto;
 use pinion_proto::v1::rollout_service_client::RolloutServiceClient;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::machines::{PACKAGE, file, pins, report, send};
@@ -20,6 +20,10 @@ use crate::support::{Environment, SET, with_token};
 
 /// How long an environment works between two runs, at most.
 const WORK_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long a release manager waits for an answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a release manager thinks, at most.
+const STEERING_TIME_MAX: Duration = Duration::from_millis(300);
 
 /// What somebody was given.
 #[derive(Clone, Debug)]
@@ -204,32 +208,25 @@ impl Caller {
     /// A release manager: one version after the other is merged, tried, and given up or left to the evidence.
     async fn manage(mut self, repository: PathBuf) {
         let mut minor = 0;
-        let mut last: Option<proto::Rollout> = None;
         while !self.is_over() {
-            self.rest(Duration::from_millis(300)).await;
-            let Some(open) = self.open().await else {
+            self.rest(STEERING_TIME_MAX).await;
+            let Some(all) = self.list().await else {
                 continue;
             };
-            if let Some(rollout) = open {
-                self.steer(&rollout).await;
-                last = Some(rollout);
-                continue;
-            }
-            if let Some(ended) = &last {
+            let mut all = all.into_iter();
+            let rollout = all.find(|rollout| minor_of(&rollout.changes[0].to_version) == minor);
+            match rollout {
+                Some(rollout) if !has_ended(&rollout) => self.steer(&rollout).await,
                 // What is filed is built on the file as it was merged, so that this comes first.
-                if self.is_settled(&ended.id).await {
-                    last = None;
+                Some(rollout) if is_pending(&rollout) => {}
+                None if minor > 0 => self.create(minor).await,
+                _ => {
+                    minor += 1;
+                    let (folder, content) = (repository.clone(), file(minor));
+                    let merged = tokio::task::spawn_blocking(move || merge(&folder, &content));
+                    merged.await.unwrap();
                 }
-                continue;
             }
-            let is_tried = minor == 0 || self.was_tried(minor).await == Some(true);
-            if is_tried {
-                minor += 1;
-                let (folder, content) = (repository.clone(), file(minor));
-                let merged = tokio::task::spawn_blocking(move || merge(&folder, &content));
-                merged.await.unwrap();
-            }
-            self.create(minor).await;
         }
     }
 
@@ -237,47 +234,25 @@ impl Caller {
         RolloutServiceClient::new(self.anyone())
     }
 
-    async fn list(&mut self, open_only: bool) -> Option<Vec<proto::Rollout>> {
+    /// What the release manager asks, and for how long.
+    fn asks<T>(&self, message: T) -> Request<T> {
+        let mut request = with_token(message, &self.token);
+        request.set_timeout(ANSWER_TIME_MAX);
+        request
+    }
+
+    async fn list(&mut self) -> Option<Vec<proto::Rollout>> {
         let request = proto::ListRolloutsRequest {
             pin_set: SET.to_owned(),
-            open_only,
             page_size: 1000,
             ..Default::default()
         };
-        let request = with_token(request, &self.token);
+        let request = self.asks(request);
         match self.rollouts().list_rollouts(request).await {
             Ok(list) => Some(list.into_inner().rollouts),
             Err(status) => {
                 self.failed(&status);
                 None
-            }
-        }
-    }
-
-    async fn open(&mut self) -> Option<Option<proto::Rollout>> {
-        let open = self.list(true).await?;
-        Some(open.into_iter().next())
-    }
-
-    async fn was_tried(&mut self, minor: u32) -> Option<bool> {
-        let all = self.list(false).await?;
-        let mut changes = all.iter().flat_map(|rollout| &rollout.changes);
-        Some(changes.any(|change| minor_of(&change.to_version) == minor))
-    }
-
-    /// Whether it has ended, and what it files is filed.
-    async fn is_settled(&mut self, id: &str) -> bool {
-        let request = proto::GetRolloutRequest { id: id.to_owned() };
-        let request = with_token(request, &self.token);
-        match self.rollouts().get_rollout(request).await {
-            Ok(answer) => {
-                let rollout = answer.into_inner().rollout.unwrap();
-                let filing = rollout.filing.unwrap_or_default();
-                filing.state != "pending"
-            }
-            Err(status) => {
-                self.failed(&status);
-                false
             }
         }
     }
@@ -292,16 +267,17 @@ impl Caller {
             }],
             ..Default::default()
         };
-        let request = with_token(request, &self.token);
+        let request = self.asks(request);
         let created = self.rollouts().create_rollout(request).await;
         self.note_decided(created.map(|answer| answer.into_inner().rollout));
     }
 
-    /// Promotes what is open, mostly; pauses it, or takes it back.
+    /// Promotes what is open, mostly; pauses it, or takes it back. What is bad is left to the evidence, at a share of half.
     async fn steer(&mut self, rollout: &proto::Rollout) {
         let (id, reason) = (rollout.id.clone(), "a test".to_owned());
         let mut client = self.rollouts();
-        let choice = self.random.u32(0..12);
+        let choice = self.random.u32(0..20);
+        let is_bad = is_bad(minor_of(&rollout.changes[0].to_version));
         let decided = match rollout.state() {
             proto::RolloutState::Paused => {
                 let resume = proto::ResumeRolloutRequest {
@@ -309,18 +285,16 @@ impl Caller {
                     reason,
                     ..Default::default()
                 };
-                let resumed = client.resume_rollout(with_token(resume, &self.token)).await;
+                let resumed = client.resume_rollout(self.asks(resume)).await;
                 resumed.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice == 0 => {
+            _ if choice == 0 && !is_bad => {
                 let back = proto::RollBackRolloutRequest {
                     id,
                     reason,
                     ..Default::default()
                 };
-                let back = client
-                    .roll_back_rollout(with_token(back, &self.token))
-                    .await;
+                let back = client.roll_back_rollout(self.asks(back)).await;
                 back.map(|answer| answer.into_inner().rollout)
             }
             _ if choice == 1 => {
@@ -329,10 +303,10 @@ impl Caller {
                     reason,
                     ..Default::default()
                 };
-                let paused = client.pause_rollout(with_token(pause, &self.token)).await;
+                let paused = client.pause_rollout(self.asks(pause)).await;
                 paused.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice < 6 => {
+            _ if choice < 10 && !(is_bad && rollout.share >= 0.5) => {
                 let promote = proto::PromoteRolloutRequest {
                     id,
                     reason,
@@ -342,9 +316,7 @@ impl Caller {
                     },
                     ..Default::default()
                 };
-                let promoted = client
-                    .promote_rollout(with_token(promote, &self.token))
-                    .await;
+                let promoted = client.promote_rollout(self.asks(promote)).await;
                 promoted.map(|answer| answer.into_inner().rollout)
             }
             // It is left to the evidence for a while.
@@ -370,9 +342,19 @@ impl Caller {
     }
 }
 
-/// Every third version fails where it is used.
+/// Every second version fails where it is used.
 fn is_bad(minor: u32) -> bool {
-    minor % 3 == 1
+    minor % 2 == 1
+}
+
+fn has_ended(rollout: &proto::Rollout) -> bool {
+    use proto::RolloutState::{Aborted, Completed, RolledBack, Superseded};
+    [Aborted, Completed, RolledBack, Superseded].contains(&rollout.state())
+}
+
+fn is_pending(rollout: &proto::Rollout) -> bool {
+    let filing = rollout.filing.as_ref();
+    filing.is_some_and(|filing| filing.state == "pending")
 }
 
 pub(crate) fn minor_of(version: &str) -> u32 {

@@ -223,7 +223,9 @@ impl Server {
 
     fn tell(&self) {
         let said = self.said();
-        let lines: Vec<&str> = said.lines().collect();
+        // Of requests everybody tells what became of them.
+        let lines = said.lines().filter(|line| !line.contains("request{"));
+        let lines: Vec<&str> = lines.collect();
         eprintln!("{}:", self.url);
         for line in &lines[lines.len().saturating_sub(40)..] {
             eprintln!("  {line}");

@@ -38,6 +38,7 @@ struct History {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(dead_code, reason = "some of it is only printed")]
 pub(crate) struct Found {
     pub(crate) reports: usize,
     pub(crate) decisions: usize,

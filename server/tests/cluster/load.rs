@@ -160,8 +160,8 @@ impl Caller {
     async fn work(mut self, id: String) {
         while !self.is_over() {
             let channel = self.anyone();
-            let minor = match pins(&channel, &self.token).await {
-                Ok(pins) => self.note_pull(&id, &pins),
+            let (minor, rollouts) = match pins(&channel, &self.token).await {
+                Ok(pins) => (self.note_pull(&id, &pins), pins.rollouts),
                 Err(status) => {
                     self.failed(&status);
                     self.rest(Duration::from_millis(50)).await;
@@ -170,7 +170,10 @@ impl Caller {
             };
             self.rest(WORK_TIME_MAX).await;
             let chance = if is_bad(minor) { 0.9 } else { 0.02 };
-            let report = report(self.random.f64() < chance);
+            let report = proto::Report {
+                rollouts,
+                ..report(self.random.f64() < chance)
+            };
             loop {
                 let channel = self.anyone();
                 match send(&channel, &self.token, &report).await {
@@ -277,6 +280,8 @@ impl Caller {
         let (id, reason) = (rollout.id.clone(), "a test".to_owned());
         let mut client = self.rollouts();
         let choice = self.random.u32(0..20);
+        // What everybody has is left open for a while only.
+        let back_up_to = if rollout.share < 1.0 { 1 } else { 4 };
         let is_bad = is_bad(minor_of(&rollout.changes[0].to_version));
         let decided = match rollout.state() {
             proto::RolloutState::Paused => {
@@ -288,7 +293,7 @@ impl Caller {
                 let resumed = client.resume_rollout(self.asks(resume)).await;
                 resumed.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice == 0 && !is_bad => {
+            _ if choice < back_up_to && !is_bad => {
                 let back = proto::RollBackRolloutRequest {
                     id,
                     reason,
@@ -297,7 +302,7 @@ impl Caller {
                 let back = client.roll_back_rollout(self.asks(back)).await;
                 back.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice == 1 => {
+            _ if choice == 5 => {
                 let pause = proto::PauseRolloutRequest {
                     id,
                     reason,
@@ -306,7 +311,7 @@ impl Caller {
                 let paused = client.pause_rollout(self.asks(pause)).await;
                 paused.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice < 10 && !(is_bad && rollout.share >= 0.5) => {
+            _ if choice < 15 && !(is_bad && rollout.share >= 0.5) => {
                 let promote = proto::PromoteRolloutRequest {
                     id,
                     reason,
@@ -334,9 +339,7 @@ impl Caller {
                 *known = rollout.revision.max(*known);
             }
             // It was decided otherwise meanwhile.
-            Err(status) if status.code() == Code::FailedPrecondition => {}
-            Err(status) if status.code() == Code::AlreadyExists => {}
-            Err(status) if status.code() == Code::InvalidArgument => {}
+            Err(status) if is_overtaken(&status) => {}
             Err(status) => self.failed(&status),
         }
     }
@@ -345,6 +348,13 @@ impl Caller {
 /// Every second version fails where it is used.
 fn is_bad(minor: u32) -> bool {
     minor % 2 == 1
+}
+
+/// Whether what was asked is not possible any more.
+fn is_overtaken(status: &Status) -> bool {
+    use Code::{Aborted, AlreadyExists, FailedPrecondition, InvalidArgument};
+    let codes = [Aborted, AlreadyExists, FailedPrecondition, InvalidArgument];
+    codes.contains(&status.code())
 }
 
 fn has_ended(rollout: &proto::Rollout) -> bool {

@@ -32,6 +32,8 @@ pub(crate) const SERVERS: usize = 3;
 pub(crate) const PACKAGE: &str = "requests";
 /// How long a machine may take to be there.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long those who can ask another server wait for one.
+pub(crate) const LOAD_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a member of etcd may take to answer a server, in seconds.
 const ETCD_TIMEOUT_S: u64 = 2;
 
@@ -40,6 +42,7 @@ pub(crate) struct Machines {
     pub(crate) etcd: Cluster,
     pub(crate) servers: Vec<Server>,
     pub(crate) manager: String,
+    pub(crate) team: String,
     pub(crate) environments: Vec<Environment>,
     /// The test's own way to the store, past everything that fails.
     pub(crate) store: EtcdStore,
@@ -107,12 +110,13 @@ impl Machines {
         }
         let token = servers[0].dir.join("first-admin-token");
         let admin = std::fs::read_to_string(token).unwrap().trim().to_owned();
-        let (manager, environments) = set_up(&servers[0].channel, &admin, environments).await;
+        let known = set_up(&servers[0].channel, &admin, environments).await;
         let machines = Self {
             etcd,
             servers,
-            manager,
-            environments,
+            manager: known.manager,
+            team: known.team,
+            environments: known.environments,
             store,
             dir,
         };
@@ -124,9 +128,10 @@ impl Machines {
         self.dir.path()
     }
 
+    /// Ways to the servers for those who soon ask another one.
     pub(crate) fn channels(&self) -> Vec<Channel> {
-        let channels = self.servers.iter().map(|server| server.channel.clone());
-        channels.collect()
+        let urls = self.servers.iter().map(|server| &server.url);
+        urls.map(|url| connect(url, LOAD_PATIENCE)).collect()
     }
 
     async fn until_all_know_all(&self) {
@@ -183,11 +188,7 @@ impl Server {
         );
         std::fs::write(dir.join("pinion.toml"), config).unwrap();
         let url = format!("http://{address}");
-        let channel = Endpoint::from_shared(url.clone())
-            .unwrap()
-            .connect_timeout(Duration::from_secs(1))
-            .timeout(Duration::from_secs(8))
-            .connect_lazy();
+        let channel = connect(&url, Duration::from_secs(8));
         Self {
             url,
             channel,
@@ -335,6 +336,15 @@ impl Drop for Server {
     }
 }
 
+/// A way to a server, which gives an answer up after a while.
+pub(crate) fn connect(url: &str, patience: Duration) -> Channel {
+    Endpoint::from_shared(url.to_owned())
+        .unwrap()
+        .connect_timeout(Duration::from_secs(1))
+        .timeout(patience)
+        .connect_lazy()
+}
+
 /// An address that was free a moment ago, below those that the system gives to connections: those to a server that is
 /// down could otherwise get its own port and keep it.
 fn free_address() -> String {
@@ -384,12 +394,15 @@ pub(crate) async fn send(
         .map(drop)
 }
 
-/// Tokens, the pin set, and so many environments; the manager's token, and the environments.
-pub(crate) async fn set_up(
-    channel: &Channel,
-    admin: &str,
-    environments: usize,
-) -> (String, Vec<Environment>) {
+/// Who is known to the servers.
+pub(crate) struct Known {
+    pub(crate) manager: String,
+    pub(crate) team: String,
+    pub(crate) environments: Vec<Environment>,
+}
+
+/// Tokens, the pin set, and so many environments.
+pub(crate) async fn set_up(channel: &Channel, admin: &str, environments: usize) -> Known {
     let token = async |name: &str, role: proto::Role| {
         let request = proto::CreateTokenRequest {
             name: name.to_owned(),
@@ -415,6 +428,11 @@ pub(crate) async fn set_up(
         policy: Some(proto::Policy {
             calendar: Some(always),
             pilot: Some(false),
+            bake: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            on_inconclusive: proto::OnInconclusive::Complete.into(),
             ..Default::default()
         }),
         source: Some(source("upper-constraints.txt")),
@@ -432,19 +450,28 @@ pub(crate) async fn set_up(
     imported.unwrap();
     let mut enrolled = Vec::new();
     for _ in 0..environments {
-        let request = proto::EnrollRequest {
-            pin_set: SET.to_owned(),
-            reporting: true,
-            ..Default::default()
-        };
-        let answer = EnvironmentServiceClient::new(channel.clone())
-            .enroll(with_token(request, &team))
-            .await;
-        let answer = answer.unwrap().into_inner();
-        enrolled.push(Environment {
-            id: answer.environment.unwrap().id,
-            token: answer.token,
-        });
+        enrolled.push(enroll(channel, &team).await);
     }
-    (manager, enrolled)
+    Known {
+        manager,
+        team,
+        environments: enrolled,
+    }
+}
+
+/// Enrols an environment that reports.
+pub(crate) async fn enroll(channel: &Channel, team: &str) -> Environment {
+    let request = proto::EnrollRequest {
+        pin_set: SET.to_owned(),
+        reporting: true,
+        ..Default::default()
+    };
+    let answer = EnvironmentServiceClient::new(channel.clone())
+        .enroll(with_token(request, team))
+        .await;
+    let answer = answer.unwrap().into_inner();
+    Environment {
+        id: answer.environment.unwrap().id,
+        token: answer.token,
+    }
 }

@@ -133,7 +133,9 @@ struct Caller {
 fn check(status: &Status) {
     use Code::{Cancelled, DeadlineExceeded, Unavailable, Unknown};
     let codes = [Cancelled, DeadlineExceeded, Unavailable, Unknown];
-    assert!(codes.contains(&status.code()), "{status:?}");
+    // A server that was paused finds many calls at once that nobody waits for any more, and ends the connection.
+    let is_hurried = status.message().contains("h2 protocol error");
+    assert!(is_hurried || codes.contains(&status.code()), "{status:?}");
 }
 
 impl Caller {

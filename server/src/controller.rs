@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
@@ -206,6 +207,8 @@ impl Controller {
         };
         let (follower, snapshot) =
             Follower::start(Arc::clone(&parts.store), server, started).await?;
+        // What was read is as fresh as the own mark that came along with it, however long it took.
+        let mark = snapshot.server(process).map_or(0, |own| own.mark);
         let controller = Self {
             store: parts.store,
             clock: parts.clock,
@@ -217,7 +220,7 @@ impl Controller {
             known_head: AtomicU64::new(0),
             shared: parts.shared,
             started,
-            fresh: Mutex::new(started),
+            fresh: Mutex::new(started + Duration::from_millis(mark)),
             looked: Mutex::default(),
             fence: ArcSwapOption::empty(),
             asks: AtomicU64::new(0),

@@ -37,11 +37,13 @@ struct History {
 }
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(dead_code, reason = "some of it is only printed")]
 pub(crate) struct Found {
     pub(crate) reports: usize,
     pub(crate) decisions: usize,
+    /// How many of them were what.
+    actions: BTreeMap<String, usize>,
     pub(crate) rolled_back: usize,
     pub(crate) by_evidence: usize,
     pub(crate) completed: usize,
@@ -133,7 +135,12 @@ impl Stored {
             let ended = histories.iter().filter(|one| state(&one.rollout.state));
             ended.count()
         };
+        let mut actions: BTreeMap<String, usize> = BTreeMap::new();
+        for (_, decision) in histories.iter().flat_map(|history| &history.log) {
+            *actions.entry(decision.action.clone()).or_default() += 1;
+        }
         Found {
+            actions,
             reports: acknowledged.len(),
             decisions: histories.iter().map(|history| history.log.len()).sum(),
             rolled_back: ended(|state| matches!(state, State::RolledBack { .. })),

@@ -103,12 +103,10 @@ async fn whatever_the_clocks_say_nothing_acknowledged_is_lost_and_history_is_one
     }
     load.end().await;
     let stored = settled(&store).await;
-    let told = load.told();
-    let found = stored.check(&told, &told.acknowledged, &told.decided);
+    let found = load.check(&stored);
     check_repository(&stored, dir.path());
-    println!("{found:?}; {} requests failed", told.failures);
+    println!("{found:?}; {} requests failed", load.failures().0);
     assert!(found.reports > ENVIRONMENTS, "the load was no load");
-    drop(told);
     for app in apps {
         app.stop().await;
     }

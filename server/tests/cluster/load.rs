@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
+use crate::check::{Found, Stored};
 use crate::machines::{PACKAGE, file, pins, report, send};
 use crate::support::repository::merge;
 use crate::support::{Environment, SET, with_token};
@@ -102,6 +103,18 @@ impl Load {
 
     pub(crate) fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap()
+    }
+
+    /// Holds everything that was told against what is stored.
+    pub(crate) fn check(&self, stored: &Stored) -> Found {
+        let told = self.told();
+        stored.check(&told, &told.acknowledged, &told.decided)
+    }
+
+    /// How many requests failed, and the longest time without an acknowledged report.
+    pub(crate) fn failures(&self) -> (usize, Duration) {
+        let told = self.told();
+        (told.failures, told.longest_silence)
     }
 
     /// Lets everybody come to the end of what they do; every report is acknowledged then.
@@ -277,16 +290,17 @@ impl Caller {
         self.note_decided(created.map(|answer| answer.into_inner().rollout));
     }
 
-    /// Promotes what is open, mostly; pauses it, or takes it back. What is bad is left to the evidence, at a share of half.
+    /// Promotes what is open, mostly; pauses it, or takes it back. What is bad is left to the
+    /// evidence, at a share of half, mostly.
     async fn steer(&mut self, rollout: &proto::Rollout) {
         let (id, reason) = (rollout.id.clone(), "a test".to_owned());
         let mut client = self.rollouts();
         let choice = self.random.u32(0..20);
-        // What everybody has is left open for a while only.
+        // Nothing is left open for ever, and what everybody has for a while only.
         let back_up_to = if rollout.share < 1.0 { 1 } else { 4 };
         let is_bad = is_bad(minor_of(&rollout.changes[0].to_version));
         let decided = match rollout.state() {
-            proto::RolloutState::Paused => {
+            proto::RolloutState::Paused | proto::RolloutState::Frozen => {
                 let resume = proto::ResumeRolloutRequest {
                     id,
                     reason,
@@ -295,7 +309,7 @@ impl Caller {
                 let resumed = client.resume_rollout(self.asks(resume)).await;
                 resumed.map(|answer| answer.into_inner().rollout)
             }
-            _ if choice < back_up_to && !is_bad => {
+            _ if choice == 19 || (choice < back_up_to && !is_bad) => {
                 let back = proto::RollBackRolloutRequest {
                     id,
                     reason,

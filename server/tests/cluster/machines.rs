@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pinion_core::time::Timestamp;
 use pinion_proto::v1 as proto;
 use pinion_proto::v1::admin_service_client::AdminServiceClient;
+use pinion_proto::v1::audit_service_client::AuditServiceClient;
 use pinion_proto::v1::environment_service_client::EnvironmentServiceClient;
 use pinion_proto::v1::outcome_service_client::OutcomeServiceClient;
 use pinion_proto::v1::pin_service_client::PinServiceClient;
@@ -143,6 +144,49 @@ impl Machines {
                 .await;
             }
         }
+    }
+
+    async fn rollouts(&self, server: &Server) -> Vec<proto::Rollout> {
+        let request = proto::ListRolloutsRequest {
+            pin_set: SET.to_owned(),
+            page_size: 1000,
+            ..Default::default()
+        };
+        let mut client = server.rollouts();
+        let list = client.list_rollouts(with_token(request, &self.manager));
+        list.await.unwrap().into_inner().rollouts
+    }
+
+    /// All servers come to tell the same of every rollout.
+    pub(crate) async fn check_agreement(&self) {
+        eventually("all servers tell the same", PATIENCE, async || {
+            let mut told = Vec::new();
+            for server in &self.servers {
+                let rollouts = self.rollouts(server).await.into_iter();
+                let told_of = |one: proto::Rollout| (one.id, one.revision, one.state, one.filing);
+                told.push(rollouts.map(told_of).collect::<Vec<_>>());
+            }
+            told.iter().all(|one| *one == told[0])
+        })
+        .await;
+    }
+
+    /// How many decisions cannot be made again from what is stored, and of how many.
+    pub(crate) async fn verify(&self) -> (usize, usize) {
+        let (mut differing, mut decisions) = (0, 0);
+        for rollout in self.rollouts(&self.servers[0]).await {
+            let request = proto::VerifyDecisionsRequest {
+                rollout: rollout.id,
+            };
+            let mut client = AuditServiceClient::new(self.servers[0].channel.clone());
+            let verified = client.verify_decisions(with_token(request, &self.manager));
+            let mut verified = verified.await.unwrap().into_inner();
+            while let Some(checked) = verified.message().await.unwrap() {
+                decisions += usize::from(checked.sequence > 0);
+                differing += usize::from(!checked.problems.is_empty());
+            }
+        }
+        (differing, decisions)
     }
 
     /// The server that leads, once it is the only one.

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
@@ -116,6 +117,8 @@ pub struct Controller {
     started: Instant,
     /// When what is shown was last known to be everything.
     fresh: Mutex<Instant>,
+    /// When it was last looked for a token that was unknown.
+    looked: Mutex<Option<Instant>>,
     /// The token of the lease, while this server leads.
     fence: ArcSwapOption<Condition>,
     /// What was asked here of the server that leads, and waits for its answer.
@@ -204,6 +207,8 @@ impl Controller {
         };
         let (follower, snapshot) =
             Follower::start(Arc::clone(&parts.store), server, started).await?;
+        // What was read is as fresh as the own mark that came along with it, however long it took.
+        let mark = snapshot.server(process).map_or(0, |own| own.mark);
         let controller = Self {
             store: parts.store,
             clock: parts.clock,
@@ -215,7 +220,8 @@ impl Controller {
             known_head: AtomicU64::new(0),
             shared: parts.shared,
             started,
-            fresh: Mutex::new(started),
+            fresh: Mutex::new(started + Duration::from_millis(mark)),
+            looked: Mutex::default(),
             fence: ArcSwapOption::empty(),
             asks: AtomicU64::new(0),
             starting: tokio::sync::Mutex::new(()),
@@ -279,7 +285,10 @@ impl Controller {
     /// Waits for the right to change control records, on what is true then.
     pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
         let guard = self.writer.lock().await;
-        self.catch_up().await;
+        if let Err(error) = self.catch_up().await {
+            // Whatever is written on what is old is refused.
+            tracing::warn!(%error, "what others wrote is not known");
+        }
         self.known_head
             .store(self.snapshot().head(), Ordering::Relaxed);
         guard
@@ -315,6 +324,7 @@ impl Controller {
     }
 
     async fn write(&self, draft: Draft) -> Result<Revision, Refusal> {
+        self.check_in_touch()?;
         let Draft {
             conditions,
             operations,
@@ -366,12 +376,11 @@ impl Controller {
             expected_revision,
             answer,
         };
-        let stopping = || Refusal::Store(Error::Unavailable("the server is stopping".to_owned()));
         self.to_promotion
             .send(Command::Ask(ask))
             .await
-            .map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())?
+            .map_err(|_| Error::Unavailable("the server is stopping".to_owned()))?;
+        self.answer_of_loop(answered).await
     }
 
     /// Tells the promotion loop of a version on trial that was taken back.

@@ -33,6 +33,7 @@ mod figures;
 mod forges;
 mod gates;
 mod indexes;
+mod newcomer;
 mod notices;
 mod outcomes;
 mod page;
@@ -116,7 +117,11 @@ pub async fn routes(controller: Arc<Controller>) -> (Router, HealthReporter) {
         .add_service(service!(AdminServiceServer));
     let routes = routes.prepare().into_axum_router();
     let routes = routes
-        .layer(from_fn_with_state(controller, again::until_won))
+        .layer(from_fn_with_state(
+            Arc::clone(&controller),
+            again::until_won,
+        ))
+        .layer(from_fn_with_state(controller, newcomer::awaited))
         .layer(from_fn(deadline::kept));
     (routes, health)
 }

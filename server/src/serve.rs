@@ -2,11 +2,13 @@
 //! anybody off.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -24,6 +26,8 @@ use self::idle::Idle;
 
 /// How long requests may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long who connected last has to say in which protocol it speaks.
+const FIRST_WORDS: Duration = Duration::from_millis(100);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait after a failed accept, such as out of file descriptors.
@@ -125,6 +129,17 @@ pub async fn serve(
 ) -> io::Result<()> {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(patience.connections_max));
+    let begin = |stream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>| {
+        let watcher = graceful.watcher();
+        let (routes, tls) = (routes.clone(), tls.clone());
+        tokio::spawn(async move {
+            let stream = Idle::new(stream, patience.silence);
+            if let Err(error) = connection(stream, tls, routes, watcher).await {
+                tracing::debug!(%peer, %error, "a connection ended badly");
+            }
+            drop(place);
+        });
+    };
     loop {
         let place = tokio::select! {
             biased;
@@ -143,16 +158,17 @@ pub async fn serve(
                 }
             },
         };
-        let watcher = graceful.watcher();
-        let (routes, tls) = (routes.clone(), tls.clone());
-        tokio::spawn(async move {
-            let stream = Idle::new(stream, patience.silence);
-            if let Err(error) = connection(stream, tls, routes, watcher).await {
-                tracing::debug!(%peer, %error, "a connection ended badly");
-            }
-            drop(place);
-        });
+        begin(stream, peer, place);
     }
+    // Who has connected so far is answered. Who connects from now on is refused at once, and so knows that nothing of
+    // what was asked has arrived; waiting here until this ends, it would not.
+    while let Ok(place) = Arc::clone(&places).try_acquire_owned()
+        && let Some(Ok((stream, peer))) = listener.accept().now_or_never()
+    {
+        begin(stream, peer, Some(place));
+    }
+    drop(listener);
+    tokio::time::sleep(FIRST_WORDS).await;
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(GRACE) => tracing::info!("some requests were still running and were cut off"),

@@ -98,6 +98,9 @@ async fn constraints_txt(
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(constraints::secret_of);
+    if let Some(secret) = &secret {
+        web.controller.await_token(secret).await;
+    }
     let known = headers
         .get(IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())

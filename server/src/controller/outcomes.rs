@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{Controller, Identity, Refusal};
-use crate::snapshot::subject;
+use crate::snapshot::{Snapshot, subject};
 use crate::store::records::{
     EnvironmentRecord, JournalEntry, JournalEvent, JournalRecord, Role, decode_seen,
 };
@@ -173,8 +173,12 @@ impl Controller {
         }
         let now = self.clock.now();
         for (index, report) in reports.iter().enumerate() {
-            self.check_report(environment, report, now)
-                .map_err(|refusal| at_index(refusal, index))?;
+            check_report(report, now).map_err(|refusal| at_index(refusal, index))?;
+        }
+        if self.check_exposures(environment, reports).is_err() {
+            // Another server may have given it a candidate of which this one has not heard yet.
+            self.catch_up().await?;
+            self.check_exposures(environment, reports)?;
         }
         let taken = self.journal_reports(environment, reports, now).await?;
         self.metrics.reports(taken.accepted, taken.repeated);
@@ -182,57 +186,17 @@ impl Controller {
         Ok(taken)
     }
 
-    fn check_report(
+    /// Whether the environment had every candidate that a report names.
+    fn check_exposures(
         &self,
         environment: &EnvironmentRecord,
-        report: &Report,
-        now: Timestamp,
+        reports: &[Report],
     ) -> Result<(), Refusal> {
-        let made = report
-            .id
-            .get_timestamp()
-            .filter(|_| report.id.get_version_num() == 7)
-            .map(|time| time.to_unix())
-            .and_then(|(seconds, nanos)| {
-                Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000))
-            })
-            .map(Timestamp::from_unix_ms)
-            .ok_or_else(|| {
-                Refusal::invalid(
-                    "report_id",
-                    format!("`{}` is no UUID of version 7", report.id),
-                )
-            })?;
-        if made < now.minus(AGE_MAX) || made > now.plus(AHEAD_MAX) {
-            return Err(Refusal::invalid(
-                "report_id",
-                format!(
-                    "it was made on {made}, and it is {now}: reports are taken for 7 d; drop it, or set the clock"
-                ),
-            ));
-        }
-        if report.rollouts.len() > ROLLOUTS_MAX {
-            return Err(Refusal::invalid(
-                "rollouts",
-                format!("more than {ROLLOUTS_MAX}"),
-            ));
-        }
         let snapshot = self.snapshot();
-        for id in &report.rollouts {
-            let rollout = &snapshot
-                .rollout(id)
-                .ok_or_else(|| Refusal::no_rollout(id))?
-                .record;
-            let subject = subject(environment);
-            let exposed = rollout.pin_set == environment.pin_set && subject.was_exposed(rollout);
-            if !exposed {
-                return Err(Refusal::Precondition {
-                    code: "NOT_IN_ROLLOUT",
-                    cause: format!(
-                        "this environment has never had the candidate of rollout `{id}`"
-                    ),
-                    hint: "report the rollouts that the last pull of pins named".to_owned(),
-                });
+        for (index, report) in reports.iter().enumerate() {
+            for id in &report.rollouts {
+                check_exposure(&snapshot, environment, id)
+                    .map_err(|refusal| at_index(refusal, index))?;
             }
         }
         Ok(())
@@ -404,6 +368,61 @@ impl Controller {
         };
         seen.note(entry.at.day(), entry.report, order) == order
     }
+}
+
+/// Whether a report has an id of the last days, and not too many rollouts.
+fn check_report(report: &Report, now: Timestamp) -> Result<(), Refusal> {
+    let made = report
+        .id
+        .get_timestamp()
+        .filter(|_| report.id.get_version_num() == 7)
+        .map(|time| time.to_unix())
+        .and_then(|(seconds, nanos)| {
+            Some(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000))
+        })
+        .map(Timestamp::from_unix_ms)
+        .ok_or_else(|| {
+            Refusal::invalid(
+                "report_id",
+                format!("`{}` is no UUID of version 7", report.id),
+            )
+        })?;
+    if made < now.minus(AGE_MAX) || made > now.plus(AHEAD_MAX) {
+        return Err(Refusal::invalid(
+            "report_id",
+            format!(
+                "it was made on {made}, and it is {now}: reports are taken for 7 d; drop it, or set the clock"
+            ),
+        ));
+    }
+    if report.rollouts.len() > ROLLOUTS_MAX {
+        return Err(Refusal::invalid(
+            "rollouts",
+            format!("more than {ROLLOUTS_MAX}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the environment had a rollout's candidate.
+fn check_exposure(
+    snapshot: &Snapshot,
+    environment: &EnvironmentRecord,
+    id: &RolloutId,
+) -> Result<(), Refusal> {
+    let rollout = &snapshot
+        .rollout(id)
+        .ok_or_else(|| Refusal::no_rollout(id))?
+        .record;
+    let subject = subject(environment);
+    if rollout.pin_set == environment.pin_set && subject.was_exposed(rollout) {
+        return Ok(());
+    }
+    Err(Refusal::Precondition {
+        code: "NOT_IN_ROLLOUT",
+        cause: format!("this environment has never had the candidate of rollout `{id}`"),
+        hint: "report the rollouts that the last pull of pins named".to_owned(),
+    })
 }
 
 /// A hash of a report's id, bound to its environment so that nobody can use up another's ids. Never 0.

@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pinion_core::rollout::Rollout;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{Controller, Draft, Refusal};
 use crate::snapshot::News;
@@ -19,6 +21,13 @@ use crate::store::{Commit, Condition, Error, Key, Operation, Revision, Transacti
 const SHOWN_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long the server that leads may take for what it is asked; another one leads well before that.
 const ASK_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long who asked waits for what a server has done that leads no more.
+const LAST_WORD_TIME_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked whether another server has made a token that is unknown here, at most: whoever shows wrong ones
+/// costs the store no more.
+const NEWCOMER_INTERVAL: Duration = Duration::from_millis(100);
+/// How long one who shows an unknown token waits for that.
+const NEWCOMER_TIME_MAX: Duration = Duration::from_secs(2);
 /// What is shown is called old from then on.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(10);
 
@@ -90,16 +99,99 @@ impl Controller {
         }
     }
 
-    /// Waits until everything is shown that any server has written so far.
-    pub(crate) async fn catch_up(&self) {
+    /// Waits until every control record is shown that any server has written so far.
+    ///
+    /// # Errors
+    /// If they do not come along.
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
         if !self.shared {
+            return Ok(());
+        }
+        self.check_in_touch()?;
+        match self.store.get(&keys::head()).await? {
+            Some(head) => self.wait_until_known(head.modified).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until what another server wrote is shown.
+    async fn wait_until_known(&self, revision: Revision) -> Result<(), Error> {
+        self.wait_until_shown(revision).await;
+        match *self.shown.borrow() >= revision {
+            true => Ok(()),
+            false => Err(Error::Unavailable(
+                "what others write does not come along".to_owned(),
+            )),
+        }
+    }
+
+    /// Fails at once where the store has been out of reach for long: whoever asks does not wait for that to be found out
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub(super) fn check_in_touch(&self) -> Result<(), Error> {
+        match self.staleness() {
+            None => Ok(()),
+            Some(age) => Err(Error::Unavailable(format!(
+                "this server has been cut off from it for {} s; nothing was done",
+                age.as_secs()
+            ))),
+        }
+    }
+
+    /// Waits for a token that is unknown here, where another server has made it a moment ago.
+    pub(crate) async fn await_token(&self, secret: &str) {
+        let key = keys::token(secret);
+        let is_known = self.snapshot().token(&key).is_some();
+        if !self.shared || is_known || self.check_in_touch().is_err() || !self.may_look() {
             return;
         }
-        match self.store.get(&keys::head()).await {
-            Ok(Some(head)) => self.wait_until_shown(head.modified).await,
-            Ok(None) => {}
-            // Whatever is written on what is old is refused.
-            Err(error) => tracing::warn!(%error, "what others wrote is not known"),
+        let looked = async {
+            match self.store.get(&key).await? {
+                Some(token) => self.wait_until_known(token.modified).await,
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(NEWCOMER_TIME_MAX, looked).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "whether a token is new is not known"),
+            Err(_) => tracing::debug!("whether a token is new is not known in time"),
+        }
+    }
+
+    /// Whether it is time again to look for an unknown token.
+    fn may_look(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = looked.is_none_or(|at| at.elapsed() >= NEWCOMER_INTERVAL);
+        if is_due {
+            *looked = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// The answer of the loop that was asked while this server led; where it leads no more and the loop is stuck in
+    /// something, that is not waited for.
+    pub(super) async fn answer_of_loop(
+        &self,
+        answered: oneshot::Receiver<Result<Arc<Rollout>, Refusal>>,
+    ) -> Result<Arc<Rollout>, Refusal> {
+        let stopping = || Refusal::Store(Error::Unavailable("the server is stopping".to_owned()));
+        if !self.shared {
+            return answered.await.map_err(|_| stopping())?;
+        }
+        let gone = async {
+            let mut changes = self.changes();
+            // It never fails: what tells of changes is held here.
+            while self.leads() && changes.changed().await.is_ok() {}
+            tokio::time::sleep(LAST_WORD_TIME_MAX).await;
+        };
+        tokio::select! {
+            biased;
+            answer = answered => answer.map_err(|_| stopping())?,
+            () = gone => Err(Refusal::Store(Error::Unknown(
+                "this server leads no more; look at the rollout before you ask again".to_owned(),
+            ))),
         }
     }
 
@@ -129,13 +221,7 @@ impl Controller {
             return Ok(());
         }
         let said = self.say_present().await?;
-        self.wait_until_shown(said).await;
-        match *self.shown.borrow() >= said {
-            true => Ok(()),
-            false => Err(Error::Unavailable(
-                "what others write does not come along".to_owned(),
-            )),
-        }
+        self.wait_until_known(said).await
     }
 
     /// Says in the store that this server runs; when that comes along, so has everything before it.

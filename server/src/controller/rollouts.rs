@@ -202,6 +202,10 @@ impl Controller {
         // Who may do nothing here is not told what there is.
         caller.require(&[Role::Viewer])?;
         let words = words_of(words)?;
+        if self.snapshot().rollout(id).is_none() {
+            // Another server may have made it a moment ago.
+            self.catch_up().await?;
+        }
         let snapshot = self.snapshot();
         let rollout = &snapshot
             .rollout(id)

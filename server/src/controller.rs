@@ -114,8 +114,8 @@ pub struct Controller {
     shared: bool,
     /// When this process started, by its monotonic clock.
     started: Instant,
-    /// When what is shown was last known to be everything.
-    fresh: Mutex<Instant>,
+    /// How long after its start what is shown was last known to be everything, in milliseconds.
+    fresh_ms: AtomicU64,
     /// The token of the lease, while this server leads.
     fence: ArcSwapOption<Condition>,
     /// What was asked here of the server that leads, and waits for its answer.
@@ -124,6 +124,8 @@ pub struct Controller {
     starting: tokio::sync::Mutex<()>,
     /// Rises when the snapshot or what is known of a rollout changes.
     changed: watch::Sender<u64>,
+    /// Rises when somebody's pins may have changed.
+    pins_changed: watch::Sender<u64>,
     /// The number of this process.
     process: u64,
     journal: outcomes::Journal,
@@ -215,11 +217,12 @@ impl Controller {
             known_head: AtomicU64::new(0),
             shared: parts.shared,
             started,
-            fresh: Mutex::new(started),
+            fresh_ms: AtomicU64::new(0),
             fence: ArcSwapOption::empty(),
             asks: AtomicU64::new(0),
             starting: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
+            pins_changed: watch::Sender::new(0),
             process,
             journal: outcomes::Journal::default(),
             standings: ArcSwap::default(),
@@ -255,6 +258,11 @@ impl Controller {
     /// Tells when the snapshot or what is known of a rollout has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Tells when somebody's pins may have changed, which is much rarer.
+    pub fn pin_changes(&self) -> watch::Receiver<u64> {
+        self.pins_changed.subscribe()
     }
 
     pub(crate) fn note_change(&self) {

@@ -176,6 +176,15 @@ impl Metrics {
         self.requests.record(took.as_secs_f64(), &attributes);
     }
 
+    /// A call of gRPC that was answered well.
+    pub(crate) fn request_done(&self, method: &'static str, took: Duration) {
+        let attributes = [
+            KeyValue::new("method", method),
+            KeyValue::new("status", "200"),
+        ];
+        self.requests.record(took.as_secs_f64(), &attributes);
+    }
+
     pub(crate) fn tick(&self, took: Duration) {
         self.ticks.record(took.as_secs_f64(), &[]);
     }

@@ -102,7 +102,11 @@ async fn measured(arguments: &Arguments, table: &mut Table) -> Result<(), Failur
         name: "constraints, with a matching ETag".to_owned(),
         value: f64::from(status),
         unit: "(status)",
-        reach: if status == 304 { Reach::AtMost(304.0) } else { Reach::AtMost(0.0) },
+        reach: if status == 304 {
+            Reach::AtMost(304.0)
+        } else {
+            Reach::AtMost(0.0)
+        },
         detail: "304: nothing is sent".to_owned(),
         times_us: None,
     });

@@ -123,7 +123,10 @@ where
         0 => {}
         failed => return Err(format!("{failed} of {count} requests were not answered").into()),
     }
-    let times_us = times_us.lock().map_err(|_| "a request ended badly")?.clone();
+    let times_us = times_us
+        .lock()
+        .map_err(|_| "a request ended badly")?
+        .clone();
     Ok(Run {
         answered: times_us.len(),
         took: started.elapsed(),

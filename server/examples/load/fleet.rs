@@ -18,7 +18,7 @@ pub(crate) const PINS: usize = 575;
 /// Open rollouts that one pin set may have.
 const OPEN_PER_SET: usize = 33;
 /// The share of every rollout.
-const SHARE: f64 = 0.1;
+const SHARE: f64 = 0.3;
 
 /// A server with something to serve.
 #[derive(Debug)]

@@ -59,6 +59,8 @@ pub(crate) fn draw(table: &Table) -> String {
             at(0.99),
         );
     }
-    svg.push_str("<text x=\"8\" y=\"18\" fill=\"#555\">median to p90, p99 (dot), longest</text>\n</svg>\n");
+    svg.push_str(
+        "<text x=\"8\" y=\"18\" fill=\"#555\">median to p90, p99 (dot), longest</text>\n</svg>\n",
+    );
     svg
 }

@@ -121,8 +121,16 @@ async fn of_open(
     let known: Bytes = known.encode_to_vec().into();
     let floor = start_floor(dir.path(), &answer)?;
     let ask = |path, message: &Bytes| Question {
-        process: if path == GET_PINS { &fleet.process } else { &floor },
-        address: if path == GET_PINS { &fleet.address } else { &floor.said[0] },
+        process: if path == GET_PINS {
+            &fleet.process
+        } else {
+            &floor
+        },
+        address: if path == GET_PINS {
+            &fleet.address
+        } else {
+            &floor.said[0]
+        },
         path,
         token: &fleet.environments[0],
         message: message.clone(),

@@ -94,8 +94,22 @@ async fn of_batch(arguments: &Arguments, table: &mut Table, batch: usize) -> Res
     let (mut ratios, mut costs, mut runs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..arguments.rounds {
         let bare = bare(&dir.path().join(format!("store-{round}")), batch, arguments)?;
-        let parsed = report(&floor, &floor.said[0], &fleet.environments, batch, arguments).await?;
-        let run = report(&fleet.process, &fleet.address, &fleet.environments, batch, arguments).await?;
+        let parsed = report(
+            &floor,
+            &floor.said[0],
+            &fleet.environments,
+            batch,
+            arguments,
+        )
+        .await?;
+        let run = report(
+            &fleet.process,
+            &fleet.address,
+            &fleet.environments,
+            batch,
+            arguments,
+        )
+        .await?;
         ratios.push(run.per_s() / bare);
         costs.push(run.cpu_us() / parsed.cpu_us());
         runs.push((run, parsed, bare));
@@ -132,7 +146,12 @@ async fn of_batch(arguments: &Arguments, table: &mut Table, batch: usize) -> Res
 /// Batches a second that the bare store makes durable.
 fn bare(dir: &Path, batch: usize, arguments: &Arguments) -> Result<f64, Failure> {
     std::fs::create_dir(dir)?;
-    let store = Process::start_with("store", dir, 1, &[(PLAN, format!("{batch} {}", arguments.seconds.max(1)))])?;
+    let store = Process::start_with(
+        "store",
+        dir,
+        1,
+        &[(PLAN, format!("{batch} {}", arguments.seconds.max(1)))],
+    )?;
     Ok(store.said[0].parse()?)
 }
 

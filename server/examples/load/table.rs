@@ -86,7 +86,8 @@ impl Table {
     /// The figures as JSON.
     pub(crate) fn json(&self) -> Result<String, Failure> {
         let line = |line: &Line| {
-            let quantile = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
+            let quantile =
+                |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile);
             serde_json::json!({
                 "name": line.name,
                 "value": line.value,

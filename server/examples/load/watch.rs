@@ -62,8 +62,8 @@ async fn measured(arguments: &Arguments, table: &mut Table) -> Result<(), Failur
         with += usize::from(told.has_candidate);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let each = (fleet.process.resident_bytes()?.saturating_sub(before)) as f64
-        / arguments.streams as f64;
+    let each =
+        (fleet.process.resident_bytes()?.saturating_sub(before)) as f64 / arguments.streams as f64;
     table.add(Line {
         name: format!("watch, {} streams: memory of each", arguments.streams),
         value: each / 1024.0,

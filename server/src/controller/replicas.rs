@@ -4,7 +4,6 @@
 //! the conditions of transactions and on the lease's token in those of the loops, never on there being one leader.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -56,11 +55,11 @@ impl Controller {
             snapshot,
             puts,
             is_change,
+            touches_pins,
         } = news;
         let revision = snapshot.revision;
         if let Some(own) = snapshot.server(self.process) {
-            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            *fresh = (*fresh).max(self.started + Duration::from_millis(own.mark));
+            self.fresh_ms.fetch_max(own.mark, Ordering::Relaxed);
         }
         self.snapshot.store(Arc::new(snapshot));
         for put in puts {
@@ -78,6 +77,9 @@ impl Controller {
         self.shown.send_replace(revision);
         if is_change {
             self.note_change();
+        }
+        if touches_pins {
+            self.pins_changed.send_modify(|n| *n += 1);
         }
     }
 
@@ -106,11 +108,10 @@ impl Controller {
     /// How old what is shown may be.
     pub fn age(&self) -> Duration {
         match self.shared {
-            true => self
-                .fresh
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .elapsed(),
+            true => {
+                let fresh = Duration::from_millis(self.fresh_ms.load(Ordering::Relaxed));
+                self.started.elapsed().saturating_sub(fresh)
+            }
             false => Duration::ZERO,
         }
     }

@@ -26,6 +26,9 @@ use crate::{Arguments, Failure};
 /// Who reports at a time.
 const CLIENTS: usize = 64;
 
+/// How long somebody waits whose reports were refused.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+
 /// A journal record of a batch, as the server writes it.
 fn record(batch: usize) -> JournalRecord {
     let entry = |n: usize| JournalEntry {
@@ -178,8 +181,17 @@ async fn send(channel: Channel, token: String, batch: usize) -> Result<(), Failu
     let reports = std::iter::repeat_with(passed).take(batch).collect();
     let request = proto::ReportOutcomesRequest { reports };
     let mut client = OutcomeServiceClient::new(channel);
-    client.report_outcomes(with_token(request, &token)?).await?;
-    Ok(())
+    loop {
+        let sent = client.report_outcomes(with_token(request.clone(), &token)?);
+        match sent.await {
+            Ok(_) => return Ok(()),
+            // More waits to be counted than the server lets wait: it takes no more than it can count.
+            Err(status) if status.code() == tonic::Code::ResourceExhausted => {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
+            Err(status) => return Err(status.into()),
+        }
+    }
 }
 
 fn passed() -> proto::Report {

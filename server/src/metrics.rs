@@ -349,6 +349,8 @@ mod tests {
         metrics.pull(true);
         metrics.decision(Step::RollBack.as_str(), false);
         metrics.filing(FilingState::Stopped { parent: None }.as_str());
+        metrics.notice("sent");
+        metrics.index_request(Ecosystem::Pypi, "new");
         metrics.request("GET /", "200", Duration::ZERO);
         metrics.tick(Duration::ZERO);
         let text = metrics.text(Gauges::default()).expect("text");

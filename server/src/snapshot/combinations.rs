@@ -24,12 +24,15 @@ const SHARED_MAX: usize = 4096;
 /// Combinations whose pins and texts are kept, of one pin set; those of others are made when they are asked for.
 const KEPT_MAX: usize = 64;
 
+/// What makes a combination: whose candidates it has, and whether failing runs are repeated.
+type Parts = (Vec<RolloutId>, bool);
+
 /// The combinations of a pin set that somebody has, until anything changes that they follow from.
 pub struct Combinations {
     /// No other has the same, so that what an environment remembers is known to be of these.
     number: u64,
     kept: AtomicUsize,
-    shared: Mutex<HashMap<(Vec<RolloutId>, bool), Arc<Combination>>>,
+    shared: Mutex<HashMap<Parts, Arc<Combination>>>,
     /// The baseline alone, without and with failing runs repeated.
     baseline: [OnceLock<Arc<Combination>>; 2],
 }

@@ -21,6 +21,7 @@ use crate::rpc;
 use crate::serve::{self, TlsError};
 use crate::store::engine::Engine;
 use crate::store::{self, Store};
+use crate::telemetry;
 use crate::web::{self, Surroundings};
 use crate::worker::{self, Home, Outside, Worker};
 
@@ -194,7 +195,8 @@ impl App {
         .layer(from_fn_with_state(
             Arc::clone(&controller.metrics),
             rpc::trace::traced,
-        ));
+        ))
+        .merge(rpc::pulls::routes(&controller, telemetry::is_exporting()));
         let mut server = JoinSet::new();
         let patience = serve::Patience::default();
         let stop_serving = stopping.clone();

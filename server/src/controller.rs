@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
@@ -115,8 +114,8 @@ pub struct Controller {
     shared: bool,
     /// When this process started, by its monotonic clock.
     started: Instant,
-    /// When what is shown was last known to be everything.
-    fresh: Mutex<Instant>,
+    /// How long after its start what is shown was last known to be everything, in milliseconds.
+    fresh_ms: AtomicU64,
     /// When it was last looked for a token that was unknown.
     looked: Mutex<Option<Instant>>,
     /// The token of the lease, while this server leads.
@@ -127,6 +126,8 @@ pub struct Controller {
     starting: tokio::sync::Mutex<()>,
     /// Rises when the snapshot or what is known of a rollout changes.
     changed: watch::Sender<u64>,
+    /// Rises when somebody's pins may have changed.
+    pins_changed: watch::Sender<u64>,
     /// The number of this process.
     process: u64,
     journal: outcomes::Journal,
@@ -220,12 +221,13 @@ impl Controller {
             known_head: AtomicU64::new(0),
             shared: parts.shared,
             started,
-            fresh: Mutex::new(started + Duration::from_millis(mark)),
+            fresh_ms: AtomicU64::new(mark),
             looked: Mutex::default(),
             fence: ArcSwapOption::empty(),
             asks: AtomicU64::new(0),
             starting: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(0),
+            pins_changed: watch::Sender::new(0),
             process,
             journal: outcomes::Journal::default(),
             standings: ArcSwap::default(),
@@ -261,6 +263,11 @@ impl Controller {
     /// Tells when the snapshot or what is known of a rollout has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Tells when somebody's pins may have changed, which is much rarer.
+    pub fn pin_changes(&self) -> watch::Receiver<u64> {
+        self.pins_changed.subscribe()
     }
 
     pub(crate) fn note_change(&self) {

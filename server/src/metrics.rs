@@ -176,6 +176,15 @@ impl Metrics {
         self.requests.record(took.as_secs_f64(), &attributes);
     }
 
+    /// A call of gRPC that was answered well.
+    pub(crate) fn request_done(&self, method: &'static str, took: Duration) {
+        let attributes = [
+            KeyValue::new("method", method),
+            KeyValue::new("status", "200"),
+        ];
+        self.requests.record(took.as_secs_f64(), &attributes);
+    }
+
     pub(crate) fn tick(&self, took: Duration) {
         self.ticks.record(took.as_secs_f64(), &[]);
     }
@@ -340,6 +349,8 @@ mod tests {
         metrics.pull(true);
         metrics.decision(Step::RollBack.as_str(), false);
         metrics.filing(FilingState::Stopped { parent: None }.as_str());
+        metrics.notice("sent");
+        metrics.index_request(Ecosystem::Pypi, "new");
         metrics.request("GET /", "200", Duration::ZERO);
         metrics.tick(Duration::ZERO);
         let text = metrics.text(Gauges::default()).expect("text");

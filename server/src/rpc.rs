@@ -39,6 +39,8 @@ mod outcomes;
 mod page;
 mod pin_sets;
 mod pins;
+pub mod pulls;
+mod ready;
 mod rollouts;
 pub mod status;
 pub mod trace;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::FutureExt;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -20,8 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+mod eager;
 mod idle;
 
+use self::eager::Eager;
 use self::idle::Idle;
 
 /// How long requests may take to end when the server stops.
@@ -193,7 +195,7 @@ async fn connection(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.get_ref().set_nodelay(true)?;
     let service = TowerToHyperService::new(routes);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Eager);
     builder
         .http1()
         .timer(TokioTimer::new())

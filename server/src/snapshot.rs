@@ -4,15 +4,18 @@
 //! every commit, ours and others', in the order of their revisions. Nothing is written here that is not in the store.
 
 mod candidates;
+mod combinations;
 mod follow;
 
 pub(crate) use candidates::known;
+pub use combinations::{Combination, Combinations, Form};
 pub(crate) use follow::{Follower, News};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Draw;
 use pinion_core::evidence::{Ordinal, RETURN_MIN};
@@ -51,7 +54,7 @@ pub struct Stored<T> {
     pub modified: Revision,
 }
 
-/// An environment, and which of its pulls were noted since its pin set last changed.
+/// An environment, and what is remembered of its pulls since its pin set last changed.
 #[derive(Clone, Debug)]
 pub struct EnvironmentEntry {
     /// The record.
@@ -60,10 +63,12 @@ pub struct EnvironmentEntry {
     pub pulls: Arc<PullNotes>,
 }
 
-/// Which pulls of an environment were noted: the first one since a rollout of its pin set changed, and the
-/// next one, [`RETURN_MIN`] later at the earliest.
+/// What is remembered of the pulls of an environment: what it has, and which of them were noted, which are the first one
+/// since a rollout of its pin set changed, and the next one, [`RETURN_MIN`] later at the earliest.
 #[derive(Debug)]
 pub struct PullNotes {
+    /// What it has, as it was last worked out.
+    combination: ArcSwapOption<Combination>,
     /// The change of the pin set at which its first pull was noted.
     changed: AtomicU64,
     /// From when on the next pull is noted, in milliseconds of Unix time.
@@ -73,6 +78,7 @@ pub struct PullNotes {
 impl Default for PullNotes {
     fn default() -> Self {
         Self {
+            combination: ArcSwapOption::empty(),
             changed: AtomicU64::new(0),
             next_from_ms: AtomicI64::new(i64::MAX),
         }
@@ -82,7 +88,10 @@ impl Default for PullNotes {
 impl PullNotes {
     /// Whether a pull is to be noted, once the pin set has `changed`.
     pub fn is_noteworthy(&self, changed: Revision, now: Timestamp) -> bool {
-        if self.changed.swap(changed, Ordering::Relaxed) != changed {
+        // Most pulls find that nothing has changed, and write nothing that others read.
+        if self.changed.load(Ordering::Relaxed) != changed
+            && self.changed.swap(changed, Ordering::Relaxed) != changed
+        {
             let next = now.plus(RETURN_MIN).unix_ms();
             self.next_from_ms.store(next, Ordering::Relaxed);
             return true;
@@ -106,6 +115,8 @@ pub struct PinSetEntry {
     pub requirements: Arc<Requirements>,
     /// Versions that wait for their trial, the oldest first.
     pub queue: Arc<Vec<Wanted>>,
+    /// What was worked out of it for those who pull it, until it or a rollout of it changes.
+    pub combinations: Arc<Combinations>,
 }
 
 /// A part of a baseline: pins, and lines that are none.
@@ -254,6 +265,7 @@ impl Snapshot {
             open.rollouts
                 .sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         }
+        self.forget_combinations(&stored.record.pin_set);
         self.rollouts.insert(stored.record.id.clone(), stored);
     }
 
@@ -359,6 +371,7 @@ impl Snapshot {
             queue: before
                 .map(|entry| Arc::clone(&entry.queue))
                 .unwrap_or_default(),
+            combinations: Arc::default(),
         };
         self.pin_sets.insert(name.clone(), entry);
     }

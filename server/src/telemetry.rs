@@ -38,6 +38,11 @@ pub struct Telemetry {
     pub metrics: Option<MetricExporter>,
 }
 
+/// Whether traces and metrics are exported.
+pub fn is_exporting() -> bool {
+    std::env::var_os(ENDPOINT).is_some_and(|endpoint| !endpoint.is_empty())
+}
+
 /// Sets up logs, and the export of traces and metrics where `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 ///
 /// # Errors
@@ -45,25 +50,24 @@ pub struct Telemetry {
 pub fn set_up(format: LogFormat, default_filter: &str) -> Result<Telemetry, Error> {
     let failed = |error: &dyn std::fmt::Display| Error(error.to_string());
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-    let (tracer, metrics) =
-        if std::env::var_os(ENDPOINT).is_some_and(|endpoint| !endpoint.is_empty()) {
-            let spans = SpanExporter::builder()
-                .with_tonic()
-                .build()
-                .map_err(|error| failed(&error))?;
-            let resource = Resource::builder().with_service_name("piniond").build();
-            let tracer = SdkTracerProvider::builder()
-                .with_resource(resource)
-                .with_batch_exporter(spans)
-                .build();
-            let metrics = MetricExporter::builder()
-                .with_tonic()
-                .build()
-                .map_err(|error| failed(&error))?;
-            (Some(tracer), Some(metrics))
-        } else {
-            (None, None)
-        };
+    let (tracer, metrics) = if is_exporting() {
+        let spans = SpanExporter::builder()
+            .with_tonic()
+            .build()
+            .map_err(|error| failed(&error))?;
+        let resource = Resource::builder().with_service_name("piniond").build();
+        let tracer = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_batch_exporter(spans)
+            .build();
+        let metrics = MetricExporter::builder()
+            .with_tonic()
+            .build()
+            .map_err(|error| failed(&error))?;
+        (Some(tracer), Some(metrics))
+    } else {
+        (None, None)
+    };
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) => EnvFilter::try_new(filter),
         Err(_) => EnvFilter::try_new(default_filter),

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use pinion_core::calendar::StandingFreeze;
 use pinion_core::draw::Share;
-use pinion_core::ecosystem::Ecosystem;
 use pinion_core::name::{EnvironmentId, PackageName, PinSetName};
-use pinion_core::pin::{Pin, Pins};
+use pinion_core::pin::Pin;
 use pinion_core::reason::Reason;
 use pinion_core::resolve::resolve;
 use pinion_core::rollout::Rollout;
 use pinion_core::state::{State, StateKind};
 use pinion_core::time::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::{Controller, Identity, Refusal};
-use crate::snapshot::{EnvironmentEntry, PinSetEntry, Snapshot, subject};
+use crate::snapshot::{Combination, EnvironmentEntry, PinSetEntry, Snapshot, subject};
 use crate::store::records::{BlockRecord, Role};
 
 /// A request for pins.
@@ -33,20 +31,10 @@ pub struct PinsQuery {
 /// An answer to it.
 #[derive(Clone, Debug)]
 pub struct PinsAnswer {
-    /// Names the pins exactly.
-    pub etag: String,
-    /// The revision of the pin set.
-    pub revision: u64,
-    /// The pin set.
-    pub pin_set: PinSetName,
-    /// Its ecosystem.
-    pub ecosystem: Ecosystem,
-    /// The pins and the lines that are none; nothing if the caller has them already.
-    pub pins: Option<(Arc<Pins>, Arc<Vec<String>>)>,
-    /// Rollouts whose candidate is among them.
-    pub exposed: Vec<Arc<Rollout>>,
-    /// Whether a failing run is to be repeated with the baseline.
-    pub repeat_failures: bool,
+    /// The pins.
+    pub combination: Arc<Combination>,
+    /// Whether the caller has them already.
+    pub unchanged: bool,
     /// How old it may be, where this server is cut off from its store.
     pub age: Option<Duration>,
     /// The revision of the store that it is of.
@@ -103,29 +91,15 @@ impl Controller {
         if let Some(environment) = follower {
             self.note_pull(&snapshot, environment);
         }
-        let exposed: Vec<&Arc<Rollout>> =
-            follower.map_or_else(Vec::new, |entry| snapshot.exposures(&entry.stored.record));
-        let record = &entry.stored.record;
-        let etag = etag(&record.name, record.revision, &exposed);
-        let unchanged = etag == query.etag;
-        let pins = (!unchanged).then(|| {
-            let pins = if exposed.is_empty() {
-                Arc::clone(&entry.baseline)
-            } else {
-                Arc::new(resolve(&entry.baseline, exposed.iter().map(AsRef::as_ref)))
-            };
-            (pins, Arc::clone(&entry.verbatim))
-        });
+        let combination = match follower {
+            Some(environment) => snapshot.combination_of(entry, environment),
+            None => snapshot.baseline_of(entry, environment),
+        };
+        let unchanged = combination.etag == query.etag;
         self.metrics.pull(unchanged);
         Ok(PinsAnswer {
-            etag,
-            revision: record.revision,
-            pin_set: record.name.clone(),
-            ecosystem: record.ecosystem,
-            pins,
-            exposed: exposed.into_iter().map(Arc::clone).collect(),
-            repeat_failures: environment
-                .is_some_and(|environment| repeats(&snapshot, entry, environment)),
+            combination,
+            unchanged,
             age: self.staleness(),
             store_revision: snapshot.revision,
         })
@@ -260,18 +234,6 @@ impl Controller {
     }
 }
 
-/// Whether the owner agreed to repeat failing runs and a policy asks for it: that of the pin set, or of any
-/// open rollout, exposed or not, so that the answer says nothing of the draw.
-fn repeats(snapshot: &Snapshot, entry: &PinSetEntry, environment: &EnvironmentEntry) -> bool {
-    let record = &entry.stored.record;
-    let mut policies = snapshot
-        .open_rollouts(&record.name)
-        .iter()
-        .map(|rollout| &rollout.policy)
-        .chain([&record.policy]);
-    environment.stored.record.repeats && policies.any(|policy| policy.repeat_failures)
-}
-
 fn pin_set_of<'a>(
     snapshot: &'a Snapshot,
     caller: &Identity,
@@ -301,17 +263,6 @@ fn pin_set_of<'a>(
     snapshot
         .pin_set(name)
         .ok_or_else(|| Refusal::no_pin_set(name))
-}
-
-fn etag(pin_set: &PinSetName, revision: u64, exposed: &[&Arc<Rollout>]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(pin_set.as_str());
-    hash.update(revision.to_le_bytes());
-    for rollout in exposed {
-        hash.update([0]);
-        hash.update(rollout.id.as_str());
-    }
-    hex::encode(&hash.finalize()[..12])
 }
 
 fn sentences(

@@ -65,11 +65,11 @@ impl Controller {
             snapshot,
             puts,
             is_change,
+            touches_pins,
         } = news;
         let revision = snapshot.revision;
         if let Some(own) = snapshot.server(self.process) {
-            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            *fresh = (*fresh).max(self.started + Duration::from_millis(own.mark));
+            self.fresh_ms.fetch_max(own.mark, Ordering::Relaxed);
         }
         self.snapshot.store(Arc::new(snapshot));
         for put in puts {
@@ -87,6 +87,9 @@ impl Controller {
         self.shown.send_replace(revision);
         if is_change {
             self.note_change();
+        }
+        if touches_pins {
+            self.pins_changed.send_modify(|n| *n += 1);
         }
     }
 
@@ -198,11 +201,10 @@ impl Controller {
     /// How old what is shown may be.
     pub fn age(&self) -> Duration {
         match self.shared {
-            true => self
-                .fresh
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .elapsed(),
+            true => {
+                let fresh = Duration::from_millis(self.fresh_ms.load(Ordering::Relaxed));
+                self.started.elapsed().saturating_sub(fresh)
+            }
             false => Duration::ZERO,
         }
     }

@@ -21,7 +21,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Answers within the caller's deadline (`grpc-timeout`), and within ours.
 pub(super) async fn kept(request: Request, next: Next) -> Response {
-    let allowed = asked(request.headers()).map_or(CALL_TIME_MAX, |asked| asked.min(CALL_TIME_MAX));
+    let allowed = allowed(request.headers());
     let over = CancellationToken::new();
     let request = request.map(|body| {
         Body::from_stream(
@@ -42,12 +42,22 @@ pub(super) async fn kept(request: Request, next: Next) -> Response {
             tracing::error!(%error, "a call ended badly");
             Status::internal("the call ended badly; the server's log says more")
         }
-        Err(_) => Status::deadline_exceeded(format!(
-            "no answer within {} ms; see whether it has taken effect before you send it again",
-            allowed.as_millis()
-        )),
+        Err(_) => too_late(allowed),
     };
     status.into_http()
+}
+
+/// How long a call may take.
+pub(super) fn allowed(headers: &HeaderMap) -> Duration {
+    asked(headers).map_or(CALL_TIME_MAX, |asked| asked.min(CALL_TIME_MAX))
+}
+
+/// What is said of a call that took longer.
+pub(super) fn too_late(allowed: Duration) -> Status {
+    Status::deadline_exceeded(format!(
+        "no answer within {} ms; see whether it has taken effect before you send it again",
+        allowed.as_millis()
+    ))
 }
 
 /// The caller's deadline: 1 to 8 digits and a unit. What is no deadline is ignored, as gRPC has it.

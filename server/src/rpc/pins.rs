@@ -1,4 +1,5 @@
-//! `PinService`.
+//! `PinService`, as the contract has it. `GetPins` and `WatchPins` are answered by [`super::pulls`] with the same bytes, made
+//! once.
 
 use std::pin::Pin;
 
@@ -42,7 +43,7 @@ impl PinService for Rpc {
         self.controller
             .pins(&self.controller.identify(secret.as_deref())?, &query)?;
         let controller = self.controller.clone();
-        let mut changes = controller.changes();
+        let mut changes = controller.pin_changes();
         let stream = async_stream(move |sender| async move {
             loop {
                 // The token is looked at again each time, so that a revoked one is told nothing more.
@@ -50,8 +51,8 @@ impl PinService for Rpc {
                     .identify(secret.as_deref())
                     .and_then(|caller| controller.pins(&caller, &query));
                 match answer {
-                    Ok(answer) if answer.pins.is_some() => {
-                        query.etag.clone_from(&answer.etag);
+                    Ok(answer) if !answer.unchanged => {
+                        query.etag.clone_from(&answer.combination.etag);
                         let pins = Some(wire::pins(&answer));
                         if sender.send(Ok(WatchPinsResponse { pins })).await.is_err() {
                             return;

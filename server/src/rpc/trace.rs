@@ -73,7 +73,7 @@ fn is_made_up(response: &Response) -> bool {
         || status.is_some_and(|status| status == UNIMPLEMENTED)
 }
 
-fn status_of(response: &Response) -> String {
+pub(super) fn status_of(response: &Response) -> String {
     match response
         .headers()
         .get("grpc-status")

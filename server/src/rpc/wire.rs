@@ -25,7 +25,7 @@ pub(crate) use environment::{change as environment_change, enrolment, environmen
 pub(crate) use figures::{delivery, figures_query};
 pub(crate) use gate::{gate, gate_report, lease};
 pub(crate) use outcome::reports;
-pub(crate) use pin::{explained, pins, query};
+pub(crate) use pin::{explained, pins, query, written_news, written_pins};
 pub(crate) use pin_set::{
     PinSetNews, block, import, pin_set, resolved, source, to_resolve, unkept_line, wanted,
 };

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct Idle<S> {
     stream: S,
     silence: Duration,
+    moved: Instant,
     until: Pin<Box<Sleep>>,
 }
 
@@ -21,6 +22,7 @@ impl<S> Idle<S> {
         Self {
             stream,
             silence,
+            moved: Instant::now(),
             until: Box::pin(tokio::time::sleep(silence)),
         }
     }
@@ -36,14 +38,18 @@ impl<S> Idle<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            let until = Instant::now() + self.silence;
-            self.until.as_mut().reset(until);
+            // Setting the timer anew each time costs more than the byte; it is done when it has run out.
+            self.moved = Instant::now();
             return polled;
         }
-        match self.until.as_mut().poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        while self.until.as_mut().poll(context).is_ready() {
+            let until = self.moved + self.silence;
+            if until <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.until.as_mut().reset(until);
         }
+        Poll::Pending
     }
 }
 

@@ -132,6 +132,7 @@ impl Snapshot {
             if let Some(entry) = self.pin_sets.get_mut(&name) {
                 entry.requirements = requirements;
                 entry.queue = queue;
+                entry.combinations = Arc::default();
             }
         }
     }

@@ -51,6 +51,8 @@ pub(crate) struct News {
     pub(crate) puts: Vec<Entry>,
     /// Whether more has come along than that servers run.
     pub(crate) is_change: bool,
+    /// Whether anything has come along from which somebody's pins follow.
+    pub(crate) touches_pins: bool,
 }
 
 impl Follower {
@@ -86,6 +88,7 @@ impl Follower {
             snapshot: snapshot.clone(),
             puts: Vec::new(),
             is_change: false,
+            touches_pins: false,
         };
         let mut next = Some(event);
         let mut taken = 0;
@@ -100,6 +103,8 @@ impl Follower {
                     news.snapshot.apply(&puts, &deletes, revision)?;
                     let mut keys = puts.iter().map(|put| &put.key).chain(&deletes);
                     news.is_change |= keys.any(|key| !key.as_str().starts_with(keys::SERVER));
+                    let mut keys = puts.iter().map(|put| &put.key).chain(&deletes);
+                    news.touches_pins |= keys.any(keys::is_of_pins);
                     news.puts.extend(puts);
                 }
             }
@@ -124,6 +129,7 @@ impl Follower {
             snapshot,
             puts: Vec::new(),
             is_change: true,
+            touches_pins: true,
         })
     }
 }

@@ -200,6 +200,13 @@ pub fn pin_set_of(key: &Key) -> Option<PinSetName> {
     rest.split_once('/')?.0.parse().ok()
 }
 
+/// Whether somebody's pins may follow from the record of a key, or whether somebody gets them.
+pub fn is_of_pins(key: &Key) -> bool {
+    [SET, BASE, REQUIRES, ROLLOUT, ENVIRONMENT, TOKEN]
+        .iter()
+        .any(|prefix| key.as_str().starts_with(prefix))
+}
+
 /// A rollout.
 pub fn rollout(id: &RolloutId) -> Key {
     Key::new(format!("{ROLLOUT}{id}"))

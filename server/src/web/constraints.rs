@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use pinion_core::constraints::render;
 
 use crate::controller::{Controller, PinsQuery, Refusal};
+use crate::snapshot::{Combination, Form};
 
 /// The file, or nothing where the caller has it already.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) etag: String,
-    pub(super) text: Option<String>,
+    pub(super) text: Option<Bytes>,
     /// How old it may be, where this server is cut off from its store.
     pub(super) age: Option<Duration>,
 }
@@ -57,30 +59,32 @@ pub(super) fn answer(
             baseline: false,
         },
     )?;
-    let Some((pins, verbatim)) = &answer.pins else {
-        return Ok(Answer {
-            etag: answer.etag,
-            text: None,
-            age: answer.age,
-        });
+    let text = match answer.unchanged {
+        true => None,
+        false => Some(answer.combination.written(Form::File, file)),
     };
+    Ok(Answer {
+        etag: answer.combination.etag.clone(),
+        text,
+        age: answer.age,
+    })
+}
+
+fn file(combination: &Combination) -> Vec<u8> {
+    let record = &combination.pin_set;
     let mut text = format!(
         "# {} revision {}, by pinion\n",
-        answer.pin_set, answer.revision
+        record.name, record.revision
     );
-    if answer.exposed.is_empty() {
+    if combination.exposed.is_empty() {
         text.push_str("# the baseline: this environment is in no cohort\n");
     }
-    for rollout in &answer.exposed {
+    for rollout in &combination.exposed {
         text.push_str(&format!("# with the candidate of rollout {}\n", rollout.id));
     }
     text.push_str("# `pinion why PACKAGE` tells why a version is here\n");
-    text.push_str(&render(pins, verbatim));
-    Ok(Answer {
-        etag: answer.etag,
-        text: Some(text),
-        age: answer.age,
-    })
+    text.push_str(&render(&combination.pins(), &combination.verbatim));
+    text.into_bytes()
 }
 
 #[cfg(test)]

@@ -423,7 +423,7 @@ impl Story {
         let Ok(answer) = controller.pins(&caller, &PinsQuery::default()) else {
             return;
         };
-        let (pins, _) = answer.pins.expect("no etag was given");
+        let pins = answer.combination.pins();
         let version = pins
             .iter()
             .find(|pin| pin.package.written() == PACKAGE)

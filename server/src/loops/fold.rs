@@ -44,18 +44,17 @@ pub struct Fold {
     /// Records of report ids by the day of the reports.
     seen: Vec<(i64, Key)>,
     folded: Revision,
-    /// Whether something is counted that the store does not have yet.
-    is_ahead: bool,
     sequence: u64,
     /// Pulls since the last look, while somebody is waited for who had a candidate that was taken back.
     returned: Vec<(Ordinal, Timestamp)>,
 }
 
 impl Fold {
-    /// The fold as the store has it.
+    /// The fold as the store has it, with everything counted that is acknowledged: only then is it known up to which
+    /// revision that is.
     ///
     /// # Errors
-    /// If history cannot be read, or the store not at all. A rollout whose evidence is damaged is returned with the cause.
+    /// If history cannot be read, what was counted not kept, or the store not read at all. A rollout whose evidence is damaged is returned with the cause.
     pub async fn load(
         controller: Arc<Controller>,
     ) -> Result<(Self, Vec<(Arc<Rollout>, Error)>), Error> {
@@ -80,7 +79,7 @@ impl Fold {
                 Err(error) => return Err(error),
             }
         }
-        let fold = Self {
+        let mut fold = Self {
             number,
             history,
             looks,
@@ -88,25 +87,17 @@ impl Fold {
             unwritten_looks: Vec::new(),
             seen: seen_records(store).await?,
             folded,
-            is_ahead: false,
             sequence: 0,
             returned: Vec::new(),
             controller,
         };
+        fold.fold_all().await?;
         Ok((fold, unreadable))
     }
 
     /// Reports up to this revision are counted.
     pub const fn folded(&self) -> Revision {
         self.folded
-    }
-
-    /// The hash of what was counted of a rollout, where the store has all of it.
-    pub fn digest(&mut self, rollout: &Rollout) -> Option<String> {
-        match self.is_ahead {
-            true => None,
-            false => self.track(rollout).digest(),
-        }
     }
 
     /// Who has pulled since this was last asked, while somebody was waited for.
@@ -201,12 +192,13 @@ impl Fold {
         for batch in unfolded.chunks(BATCH) {
             self.fold_batch(batch).await?;
         }
+        // What an earlier batch, or windows that did not end, left over.
+        self.write_counted().await?;
         self.controller.measure_backlog().await
     }
 
     async fn fold_batch(&mut self, batch: &[Journaled]) -> Result<(), Error> {
         let snapshot = self.controller.snapshot();
-        self.is_ahead = true;
         let mut reports: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         for journaled in batch {
             for (index, entry) in journaled.record.entries.iter().enumerate() {
@@ -227,9 +219,8 @@ impl Fold {
             }
             self.folded = self.folded.max(journaled.revision);
         }
-        self.write(&snapshot, batch, reports).await?;
-        self.is_ahead = false;
-        Ok(())
+        self.write_counted().await?;
+        self.write_off(batch, reports).await
     }
 
     fn fold_entry(&mut self, snapshot: &Snapshot, entry: &JournalEntry, mark: Mark) {
@@ -277,25 +268,34 @@ impl Fold {
         }
     }
 
-    /// Writes cells and history, then, in a transaction of its own, the removal of what they came from.
-    async fn write(
+    /// Writes what is counted and the store does not have yet, so that what is decided on it can be decided again.
+    ///
+    /// # Errors
+    /// If the store cannot keep it. It is written the next time.
+    pub async fn write_counted(&mut self) -> Result<(), Error> {
+        let now = self.controller.clock.now();
+        let tracks = self.tracks.iter();
+        let mut counted: Vec<Operation> = tracks.flat_map(|(id, track)| track.changes(id)).collect();
+        self.unwritten_looks
+            .extend(self.looks.take_changes(self.number, now));
+        counted.extend(self.unwritten_looks.iter().cloned());
+        // After the cells, which say whether the report before a failure had failed: counted again without them, a report
+        // must not be taken for the one before it.
+        counted.extend(self.history.changes(now));
+        self.commit_in_parts(counted).await?;
+        self.tracks.values_mut().for_each(Track::written);
+        self.unwritten_looks.clear();
+        self.history.written(now);
+        Ok(())
+    }
+
+    /// Removes journal records whose reports are counted, in transactions of their own.
+    async fn write_off(
         &mut self,
-        snapshot: &Snapshot,
         batch: &[Journaled],
         reports: BTreeMap<i64, Vec<u64>>,
     ) -> Result<(), Error> {
         let now = self.controller.clock.now();
-        let mut counted = self.history.take_changes(now);
-        self.unwritten_looks
-            .extend(self.looks.take_changes(self.number, now));
-        counted.extend(self.unwritten_looks.iter().cloned());
-        for rollout in snapshot.all_open_rollouts() {
-            if let Some(track) = self.tracks.get_mut(&rollout.id) {
-                counted.extend(track.take_changes(rollout));
-            }
-        }
-        self.commit_in_parts(counted).await?;
-        self.unwritten_looks.clear();
         // Report ids before the records that they are of, should it take more than one transaction.
         let mut removal: Vec<Operation> = Vec::new();
         for (day, reports) in reports {

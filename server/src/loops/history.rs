@@ -19,6 +19,11 @@ const REGULAR_DAYS_MIN: usize = 5;
 
 type ChunkOfDay = (i64, u32);
 
+/// Where what is kept begins.
+fn oldest_kept(now: Timestamp) -> ChunkOfDay {
+    (now.day() - HISTORY_DAYS as i64 - 1, 0)
+}
+
 /// Bitmaps of the last days, and which of them differ from the store.
 #[derive(Debug, Default)]
 pub struct History {
@@ -127,23 +132,21 @@ impl History {
     }
 
     /// What must be written so that the store has it too; days that are too old to count are removed.
-    pub fn take_changes(&mut self, now: Timestamp) -> Vec<Operation> {
-        let mut operations: Vec<Operation> = std::mem::take(&mut self.dirty)
-            .into_iter()
-            .filter_map(|place| {
-                Some(Operation::Put(
-                    keys::history(place.0, place.1),
-                    self.days.get(&place)?.encode(),
-                ))
-            })
-            .collect();
-        let oldest = now.day() - HISTORY_DAYS as i64 - 1;
-        let kept = self.days.split_off(&(oldest, 0));
-        let gone = std::mem::replace(&mut self.days, kept);
-        operations.extend(
-            gone.into_keys()
-                .map(|(day, chunk)| Operation::Delete(keys::history(day, chunk))),
-        );
-        operations
+    pub fn changes(&self, now: Timestamp) -> Vec<Operation> {
+        let oldest = oldest_kept(now);
+        let put = |place: &ChunkOfDay| {
+            let value = self.days.get(place)?.encode();
+            Some(Operation::Put(keys::history(place.0, place.1), value))
+        };
+        let delete = |place: &ChunkOfDay| Operation::Delete(keys::history(place.0, place.1));
+        let puts = self.dirty.range(oldest..).filter_map(put);
+        let gone = self.days.range(..oldest).map(|(place, _)| delete(place));
+        puts.chain(gone).collect()
+    }
+
+    /// Notes that the store has the changes as of `now`.
+    pub fn written(&mut self, now: Timestamp) {
+        self.dirty.clear();
+        self.days = self.days.split_off(&oldest_kept(now));
     }
 }

@@ -9,6 +9,7 @@ use pinion_core::evidence::{
     Totals, digest,
 };
 use pinion_core::mixture::Target;
+use pinion_core::name::RolloutId;
 use pinion_core::outcome::Fingerprint;
 use pinion_core::rollout::{Epoch, Restart, Rollout};
 use sha2::{Digest, Sha256};
@@ -32,6 +33,7 @@ pub struct Track {
     totals: Totals,
     /// The share of every epoch, each with the revision up to which everything had been counted before.
     shares: Vec<(u64, Share)>,
+    /// Chunks of cells of the epoch that runs that are not in the store as they are here.
     dirty: BTreeSet<u32>,
     /// Draw keys that have pulled the candidate.
     connected: BTreeSet<Ordinal>,
@@ -107,7 +109,7 @@ impl Track {
         Ok(track)
     }
 
-    /// Opens an epoch with everybody who is active.
+    /// Opens an epoch with everybody who is active. The store has every cell of the one before.
     pub fn open_epoch(
         &mut self,
         snapshot: &Snapshot,
@@ -126,7 +128,7 @@ impl Track {
             evidence: epoch_evidence(snapshot, rollout, epoch, members),
             detectors,
         });
-        self.dirty.clear();
+        debug_assert!(self.dirty.is_empty(), "cells of an earlier epoch");
     }
 
     /// The epoch that runs.
@@ -134,7 +136,7 @@ impl Track {
         self.running.as_ref()
     }
 
-    /// Puts in the epoch with its windows ended, in which these were silent.
+    /// Puts in the epoch with its windows ended, in which these were silent, as the store has it.
     pub fn settled(
         &mut self,
         snapshot: &Snapshot,
@@ -148,6 +150,7 @@ impl Track {
             }
         }
         self.running = Some(running);
+        self.dirty.clear();
     }
 
     /// Starts the detectors afresh after everything up to the revision.
@@ -248,26 +251,30 @@ impl Track {
         });
     }
 
-    /// What must be written so that the store has every cell too.
-    pub fn take_changes(&mut self, rollout: &Rollout) -> Vec<Operation> {
+    /// What must be written so that the store has every cell of the rollout with this id too.
+    pub fn changes(&self, id: &RolloutId) -> Vec<Operation> {
         let Some(running) = &self.running else {
             return Vec::new();
         };
-        let dirty = std::mem::take(&mut self.dirty);
-        cell_changes(rollout, self.epoch, &running.evidence, dirty)
+        cell_changes(id, self.epoch, &running.evidence, &self.dirty)
     }
 
-    /// What must be written so that the store has the cells of these environments too, as they are in `running`.
-    pub fn changes_of(
-        &self,
-        rollout: &Rollout,
+    /// Notes that the store has every cell.
+    pub fn written(&mut self) {
+        self.dirty.clear();
+    }
+
+    /// What must be written so that the store has who was silent in windows that are about to end, as in `running`.
+    /// Unless they do end, it is taken back with the next changes.
+    pub fn changes_of_end(
+        &mut self,
+        id: &RolloutId,
         running: &Running,
-        ordinals: &[Ordinal],
+        silent: &[Ordinal],
     ) -> Vec<Operation> {
         let chunk = |ordinal: &Ordinal| keys::chunk_of(*ordinal, CELLS_PER_CHUNK).0;
-        let mut chunks: BTreeSet<u32> = ordinals.iter().map(chunk).collect();
-        chunks.extend(&self.dirty);
-        cell_changes(rollout, self.epoch, &running.evidence, chunks)
+        self.dirty.extend(silent.iter().map(chunk));
+        cell_changes(id, self.epoch, &running.evidence, &self.dirty)
     }
 
     /// The share when the report at this place was counted.
@@ -359,17 +366,17 @@ pub fn pool_changes(rollout: &Rollout, epoch: u32, members: &[Member]) -> (Vec<O
 }
 
 fn cell_changes(
-    rollout: &Rollout,
+    id: &RolloutId,
     epoch: u32,
     evidence: &EpochEvidence,
-    chunks: BTreeSet<u32>,
+    chunks: &BTreeSet<u32>,
 ) -> Vec<Operation> {
-    let changes = chunks.into_iter().map(|chunk| {
+    let changes = chunks.iter().map(|chunk| {
         let first = Ordinal(chunk * CELLS_PER_CHUNK);
         let last = Ordinal(first.0 + (CELLS_PER_CHUNK - 1));
         let cells = evidence.cells().range(first..=last);
         let value = encode_cells(cells.map(|(ordinal, cell)| (*ordinal, cell)));
-        Operation::Put(keys::cells(&rollout.id, epoch, chunk), value)
+        Operation::Put(keys::cells(id, epoch, *chunk), value)
     });
     changes.collect()
 }

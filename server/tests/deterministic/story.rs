@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pinion_core::evidence::Evidence;
 use pinion_core::log::LogEntry;
 use pinion_core::name::{EnvironmentId, ForgeName, PinSetName, RolloutId};
 use pinion_core::outcome::{Category, Outcome, Repeat};
 use pinion_core::policy::Policy;
-use pinion_core::replay::Verified;
+use pinion_core::replay::{Check, Verified};
 use pinion_core::rollout::{Lane, Rollout};
 use pinion_core::state::State;
 use pinion_core::time::Timestamp;
@@ -586,7 +587,12 @@ impl Story {
             }
             let verified = controller.verify_decisions(&manager, &rollout.id).await;
             let verified = verified.unwrap();
-            assert!(verified.is_intact(), "{}", differences(&verified, &log));
+            let is_whole = are_counted_again(&verified, &log);
+            assert!(
+                verified.is_intact() && is_whole,
+                "{}",
+                differences(&verified, &log)
+            );
             assert_eq!(rollout.decisions as usize, log.len());
             self.told.decisions += log.len();
             match rollout.state {
@@ -703,19 +709,27 @@ fn hash_of(environment: &EnvironmentId, report: Uuid) -> u64 {
     u64::from_le_bytes(digest[..8].try_into().unwrap())
 }
 
+/// Whether whatever was decided on evidence was held against it: nobody leaves, so that all of it is known.
+fn are_counted_again(verified: &Verified, log: &[(u64, LogEntry)]) -> bool {
+    let mut decisions = verified.decisions.iter().zip(log);
+    decisions.all(|(checked, (_, entry))| {
+        entry.evidence == Evidence::default() || checked.check >= Check::Counted
+    })
+}
+
 /// What cannot be made again, between the decisions around it.
 fn differences(verified: &Verified, log: &[(u64, LogEntry)]) -> String {
     let mut text = verified.problems.join("\n");
     for (checked, (at, entry)) in verified.decisions.iter().zip(log) {
         text.push_str(&format!(
-            "\n{} at {at}: {} by {}, {} counted to {}, kept: {}, epoch {}: {}",
+            "\n{} at {at}: {} by {}, {} counted to {}, epoch {}, {}: {}",
             entry.sequence,
             entry.action,
             entry.actor,
             entry.share_after,
             entry.folded,
-            entry.cells.is_some(),
             entry.epoch,
+            checked.check.as_str(),
             checked.problems.join("; ")
         ));
     }

@@ -218,10 +218,12 @@ impl<'a> Recount<'a> {
 
     /// What an entry changes in the detectors; gives what the control showed where windows ended.
     pub(super) fn follow(&mut self, before: &Rollout, entry: &LogEntry) -> Option<Control> {
-        let running = self.running.as_mut()?;
         if self.lost.is_some() {
             return None;
         }
+        // Also where the entry was not held against it: with what it does, an epoch or the bets so far may end.
+        self.count(before, entry.folded);
+        let running = self.running.as_mut()?;
         if entry.action == Step::Settle.as_str() {
             let cells = &running.kept.cells;
             let silent: BTreeSet<Ordinal> = cells

@@ -47,6 +47,8 @@ impl Promotion {
         words: String,
         expected: u64,
     ) -> Result<(), Refusal> {
+        // Reports of which not all could be counted just now are no reason not to do it.
+        self.fold.write_counted().await?;
         let snapshot = self.controller.snapshot();
         let stored = snapshot
             .rollout(id)

@@ -93,10 +93,8 @@ impl Promotion {
         let silent = running
             .evidence
             .settle(&mut running.detectors, doubtful, gone);
-        let changes = self
-            .fold
-            .track(rollout)
-            .changes_of(rollout, &running, &silent);
+        let track = self.fold.track(rollout);
+        let changes = track.changes_of_end(&rollout.id, &running, &silent);
         self.fold.commit_in_parts(changes).await?;
         let settled = Settled {
             at: now,
@@ -361,7 +359,7 @@ impl Promotion {
             },
             evidence,
             folded,
-            cells: self.fold.digest(survivor),
+            cells: self.fold.track(survivor).digest(),
             exposure: None,
         };
         let next = logged(draft, Some(survivor), next, note, now);
@@ -446,7 +444,7 @@ impl Promotion {
         now: Timestamp,
     ) -> Result<Rollout, Refusal> {
         let evidence = self.evidence_now(before);
-        let cells = self.fold.digest(before);
+        let cells = self.fold.track(before).digest();
         let controller = Arc::clone(&self.controller);
         let _lock = controller.lock().await;
         let snapshot = controller.snapshot();

@@ -140,7 +140,7 @@ mod tests {
         let line = &notice.lines[0];
         assert!(
             line.starts_with(
-                "Why: ada froze the pin set until somebody takes that away: a Bcc: eve"
+                "Why: the pin set is frozen by ada until somebody takes that away: a Bcc: eve"
             ),
             "{line}"
         );
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(notice.subject, "Pin set frozen: set");
         assert_eq!(
             notice.body(),
-            "Why: ada froze the pin set until somebody takes that away: release week.\n\
+            "Why: the pin set is frozen by ada until somebody takes that away: release week.\n\
              1 rollout is open in it; shares stay where they are, and harm is rolled back all the same.\n\n\
              What you can do:\n- `pinion pin-set unfreeze set` takes that away\n\n\
              https://pinion.example/pin-sets/set"

@@ -275,7 +275,8 @@ impl Fold {
     pub async fn write_counted(&mut self) -> Result<(), Error> {
         let now = self.controller.clock.now();
         let tracks = self.tracks.iter();
-        let mut counted: Vec<Operation> = tracks.flat_map(|(id, track)| track.changes(id)).collect();
+        let mut counted: Vec<Operation> =
+            tracks.flat_map(|(id, track)| track.changes(id)).collect();
         self.unwritten_looks
             .extend(self.looks.take_changes(self.number, now));
         counted.extend(self.unwritten_looks.iter().cloned());

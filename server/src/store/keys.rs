@@ -49,8 +49,9 @@ use super::Key;
 /// What every control record is under: what servers keep in memory, and follow as others change it.
 pub const CONTROL: &str = "c/";
 /// Families of control records that lay at the top before they were put under [`CONTROL`], without their slash.
-pub const MOVED: [&str; 13] = [
-    "set", "base", "block", "req", "want", "ro", "gate", "out", "env", "tok", "cid", "left", "end",
+pub const MOVED: [&str; 14] = [
+    "set", "base", "block", "req", "want", "ro", "gate", "out", "notice", "env", "tok", "cid",
+    "left", "end",
 ];
 
 /// Pin sets.

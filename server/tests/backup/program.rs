@@ -58,7 +58,7 @@ async fn a_backup_is_taken_by_an_admin_and_restored_where_nothing_is() {
     let text = String::from_utf8(lines.stdout).unwrap();
     assert!(
         text.lines()
-            .any(|line| line.starts_with("{\"key\":\"set/set\",")),
+            .any(|line| line.starts_with("{\"key\":\"c/set/set\",")),
         "{text}"
     );
     assert!(!text.contains(&server.admin) && !text.contains(&environment.token));

@@ -314,7 +314,7 @@ async fn a_chat_is_told_in_a_form_in_which_nothing_mentions_anybody() {
     let text = got.json()["text"].as_str().unwrap().to_owned();
     assert_eq!(
         text,
-        "Pin set frozen: set\nWhy: manager froze the pin set until somebody takes that away: release week, \
+        "Pin set frozen: set\nWhy: the pin set is frozen by manager until somebody takes that away: release week, \
          &lt;!channel&gt; @ here.\nNo rollout is open in it; shares stay where they are, and harm is rolled back all the \
          same.\n\nWhat you can do:\n- `pinion pin-set unfreeze set` takes that away\n\n\
          https://pinion.example.org/pin-sets/set"

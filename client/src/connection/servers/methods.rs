@@ -4,9 +4,12 @@
 const READS: [&str; 5] = ["Explain", "Get", "List", "Verify", "Watch"];
 
 /// Methods that the contract says change nothing the second time, or nothing at all.
-const REPEATABLE: [&str; 5] = [
+const REPEATABLE: [&str; 7] = [
     // It tries, and files nothing.
     "CheckForge",
+    // It asks, and changes nothing.
+    "CheckIndex",
+    "ExportStore",
     // A gate that the job does not have any more stays as it is.
     "ReleaseGate",
     // The same report again changes nothing.
@@ -61,6 +64,7 @@ mod tests {
             "ResumeRollout",
             "RevokeToken",
             "RollBackRollout",
+            "TestRoute",
             "UnfreezePinSet",
             "UpdateEnvironment",
             "UpdatePinSet",

@@ -1,12 +1,16 @@
-//! `kill -9` of the server, again and again, under load: nothing that was acknowledged is lost, nothing counts twice.
+//! `kill -9` of the server, and power that fails, again and again, under load: nothing that was acknowledged is lost,
+//! nothing counts twice.
 //!
-//! 50 kills; `PINION_KILLS` asks for another number, `PINION_SEED` for another sequence.
+//! 50 kills and 30 power cuts; `PINION_KILLS` and `PINION_CUTS` ask for other numbers, `PINION_SEED` for another sequence.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+#[cfg(target_os = "linux")]
+#[path = "kill/power_cut.rs"]
+mod power_cut;
 mod support;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,10 +34,11 @@ struct Process(Child);
 
 impl Process {
     /// Starts it and returns its address.
-    fn start(dir: &Path) -> (Self, String) {
+    fn start(dir: &Path, environment: &[(&str, PathBuf)]) -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_piniond"))
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir)
+            .envs(environment.iter().cloned())
             .env("RUST_LOG", "error")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -271,14 +276,64 @@ async fn prepare(address: &str, admin: &str) -> (String, Vec<String>, String) {
     (manager, environments, rollout.id)
 }
 
+/// What is done to the files of a server that was killed.
+trait Ending {
+    /// With what the server is started.
+    fn environment(&self, dir: &Path) -> Vec<(&'static str, PathBuf)>;
+    /// What becomes of its files.
+    fn end(&self, dir: &Path, random: &mut fastrand::Rng);
+}
+
+/// The system has everything that was written.
+struct Killed;
+
+impl Ending for Killed {
+    fn environment(&self, _: &Path) -> Vec<(&'static str, PathBuf)> {
+        Vec::new()
+    }
+
+    fn end(&self, _: &Path, _: &mut fastrand::Rng) {}
+}
+
+#[cfg(target_os = "linux")]
+impl Ending for power_cut::Disk {
+    fn environment(&self, dir: &Path) -> Vec<(&'static str, PathBuf)> {
+        power_cut::Disk::environment(self, dir).into()
+    }
+
+    fn end(&self, dir: &Path, random: &mut fastrand::Rng) {
+        let parts = random.bool();
+        self.cut(dir, parts, random);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
-    let kills = number("PINION_KILLS", 50);
+    endure(number("PINION_KILLS", 50), &Killed).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_when_the_power_fails() {
+    let Some(disk) = power_cut::Disk::new() else {
+        assert!(
+            std::env::var_os("PINION_REQUIRE_PARTS").is_none(),
+            "there is no C compiler"
+        );
+        println!("skipped: there is no C compiler, `cc`");
+        return;
+    };
+    endure(number("PINION_CUTS", 30), &disk).await;
+}
+
+async fn endure(endings: u64, ending: &impl Ending) {
     let seed = number("PINION_SEED", fastrand::u64(..));
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
-    let (process, first) = Process::start(dir.path());
+    ending.end(dir.path(), &mut random);
+    let start = || Process::start(dir.path(), &ending.environment(dir.path()));
+    let (process, first) = start();
     let admin = std::fs::read_to_string(dir.path().join("first-admin-token")).unwrap();
     let (manager, environments, id) = prepare(&first, admin.trim()).await;
 
@@ -299,10 +354,11 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
         Arc::clone(&done),
     ));
     let mut process = Some(process);
-    for _ in 0..kills {
+    for _ in 0..endings {
         tokio::time::sleep(Duration::from_millis(random.u64(20..250))).await;
         drop(process.take());
-        let (started, address) = Process::start(dir.path());
+        ending.end(dir.path(), &mut random);
+        let (started, address) = start();
         process = Some(started);
         addresses.send_replace(address);
     }
@@ -314,9 +370,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
     }
     let steps = managing.await.unwrap();
 
-    // One more kill, so that everything comes from the disk.
+    // Once more, so that everything comes from the disk.
     drop(process.take());
-    let (_process, address) = Process::start(dir.path());
+    ending.end(dir.path(), &mut random);
+    let (_process, address) = start();
     let channel = channel(&address);
     let total: usize = acknowledged.iter().map(Vec::len).sum();
     for (token, reports) in environments.iter().zip(&acknowledged) {
@@ -405,7 +462,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_counts_twice() {
         "acknowledged decisions were lost: {lost:?}"
     );
     println!(
-        "{kills} kills: {total} acknowledged reports and {} acknowledged decisions are all there, once",
+        "{endings} times: {total} acknowledged reports and {} acknowledged decisions are all there, once",
         steps.len()
     );
     assert!(

@@ -3,6 +3,9 @@
 //!
 //! 20 rounds of faults; `PINION_ROUNDS` asks for another number, `PINION_SEED` for another sequence. A failure names its
 //! seed.
+//!
+//! `PINION_PREVIOUS` names an older piniond, with which every server starts; whoever is started again is today's, so that
+//! both run side by side.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod support;

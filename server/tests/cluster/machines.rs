@@ -58,6 +58,16 @@ pub(crate) struct Server {
     links: Vec<Link>,
     dir: PathBuf,
     process: Option<Child>,
+    /// What is started the next time.
+    program: PathBuf,
+}
+
+/// The server that is tested.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_piniond");
+
+/// With what each server starts first: an older one, if there is one to upgrade from.
+fn first_program() -> PathBuf {
+    std::env::var_os("PINION_PREVIOUS").map_or_else(|| PROGRAM.into(), PathBuf::from)
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -240,12 +250,14 @@ impl Server {
             links,
             dir,
             process: None,
+            program: first_program(),
         }
     }
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log());
-        let child = Command::new(env!("CARGO_BIN_EXE_piniond"))
+        let program = std::mem::replace(&mut self.program, PROGRAM.into());
+        let child = Command::new(program)
             .arg("--config")
             .arg(self.dir.join("pinion.toml"))
             .env("RUST_LOG", "info")
